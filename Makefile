@@ -1,0 +1,60 @@
+# make demo    the sample, refreshed and proven        make test   lint, types, tests
+# make ui      Dagster's UI on 127.0.0.1:3000          make bench  speed and memory
+#
+# The first of them makes .venv and installs into it; nothing outside this folder is touched.
+# After that nothing needs the network.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: demo ui test lint bench pictures lock clean
+.DEFAULT_GOAL := demo
+
+demo: .venv/.demo
+	@$(BIN)/etl-assets demo
+
+ui: .venv/.demo
+	@$(BIN)/etl-assets demo --no-refresh
+	@exec $(BIN)/etl-assets ui
+
+test: lint
+	@$(BIN)/python -m pytest
+
+lint: .venv/.dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: .venv/.dev
+	@$(BIN)/python -m benchmarks
+
+# The pictures in the documentation; needs Chromium (Debian: apt-get install chromium).
+pictures: .venv/.dev
+	@$(BIN)/python scripts/take_pictures.py
+
+# New versions of everything, within what pyproject.toml allows.
+lock: .venv/.dev
+	@$(BIN)/python -m pip install --quiet uv
+	@$(BIN)/uv pip compile --quiet --universal --upgrade --all-extras --python-version 3.11 \
+		--no-annotate --no-header --output-file constraints.txt pyproject.toml
+
+clean:
+	rm -rf .venv var
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo 'Python 3.11 or newer is needed; say which: make PYTHON=python3.12'; exit 1; }
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; \
+		echo 'Python cannot make virtual environments (Debian: apt-get install python3-venv).'; exit 1; }
+
+.venv/.demo: .venv/bin/python constraints.txt pyproject.toml
+	@echo 'Installing into .venv (once; about a minute) …'
+	@$(PIP) --editable '.[demo]'
+	@touch $@
+
+.venv/.dev: .venv/bin/python constraints.txt pyproject.toml
+	@echo 'Installing into .venv (once; about a minute) …'
+	@$(PIP) --editable '.[demo,dev]'
+	@touch $@ .venv/.demo

@@ -1,0 +1,272 @@
+"""The command line. `etl-assets --help` lists what it does.
+
+Commands that only read the registry or the ledger do not import Dagster, which alone costs
+more than they do.
+"""
+
+import datetime as dt
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import click
+from rich.console import Console
+
+from etl_assets import __version__
+from etl_assets.core.errors import EtlError
+from etl_assets.core.registry import Registry
+from etl_assets.settings import Settings
+from etl_assets.systems.protocols import Check, RegistryStore, Source, Staging, Warehouse
+
+_PIPE_WIDTH = 120
+out = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+err = Console(stderr=True, width=None if sys.stderr.isatty() else _PIPE_WIDTH)
+_INTERRUPTED = 130
+
+
+def as_json(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the option that every listing command has."""
+    return click.option("--json", "json_", is_flag=True, help="Print JSON.")(command)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@click.pass_context
+def cli(context: click.Context, *, debug: bool) -> None:
+    """Campaign data from MySQL to Redshift, twice a day, proven equal to its source."""
+    context.obj = debug
+
+
+@cli.command()
+@click.option(
+    "--on", "day", type=click.DateTime(["%Y-%m-%d"]), help="Refresh the keys of this date."
+)
+@click.option("--key", "keys", multiple=True, help="Refresh only this key; may be repeated.")
+@click.option("--force", is_flag=True, help="Extract, stage and load also what is unchanged.")
+@click.option(
+    "--keep-expired", is_flag=True, help="Keep keys that left the calendar in the tables."
+)
+@click.option(
+    "--allow-mass-removal", is_flag=True, help="Let more than half of the keys go at once."
+)
+@as_json
+def refresh(
+    *,
+    day: dt.datetime | None,
+    keys: tuple[str, ...],
+    force: bool,
+    keep_expired: bool,
+    allow_mass_removal: bool,
+    json_: bool,
+) -> None:
+    """Refresh the keys that are due now, or on a date, or the keys given.
+
+    Keys that left the calendar are then removed from the tables, unless keys were given.
+    """
+    settings = Settings.from_environment()
+    settings = replace(
+        settings,
+        keep_expired=keep_expired or settings.keep_expired,
+        allow_mass_removal=allow_mass_removal or settings.allow_mass_removal,
+    )
+    failed = run_refresh(
+        settings, day=day.date() if day else None, keys=keys, force=force, json_=json_
+    )
+    if failed:
+        sys.exit(1)
+
+
+@cli.command()
+@click.option(
+    "--on", "day", type=click.DateTime(["%Y-%m-%d"]), help="Only the keys due on this date."
+)
+@as_json
+def campaigns(*, day: dt.datetime | None, json_: bool) -> None:
+    """List the campaigns, or those due on a date."""
+    from etl_assets.display import campaigns_table, print_json
+
+    registry = Settings.from_environment().open_registry().read()
+    due = set(_due(registry, day.date() if day else None))
+    listed = [c for _, c in sorted(registry.campaigns.items()) if day is None or c.key in due]
+    problems = dict(registry.problems)
+    if json_:
+        rows = [{**c.model_dump(mode="json"), "due": c.key in due} for c in listed]
+        rows += [{"key": key, "problem": problem} for key, problem in problems.items()]
+        print_json(out, rows)
+    else:
+        out.print(campaigns_table(listed, due, problems))
+        if day is not None and day.date() in registry.entries:
+            out.print(f"The calendar has an entry for {day:%Y-%m-%d}; it wins over the seasons.")
+    if problems:
+        sys.exit(1)
+
+
+@cli.command()
+@click.option("--key", help="Only this campaign.")
+@click.option("--dataset", help="Only this dataset.")
+@click.option(
+    "--limit", type=click.IntRange(1), default=50, show_default=True, help="Newest so many."
+)
+@as_json
+def loads(*, key: str | None, dataset: str | None, limit: int, json_: bool) -> None:
+    """List the loads in the warehouse's ledger, newest first."""
+    from etl_assets.display import loads_table, print_json
+
+    found = (
+        Settings.from_environment().open_warehouse().loads(dataset=dataset, key=key, limit=limit)
+    )
+    if json_:
+        print_json(out, [load.model_dump(mode="json") for load in found])
+    elif found:
+        out.print(loads_table(found))
+    else:
+        out.print("No load yet. `etl-assets refresh` makes the first.")
+
+
+@cli.command()
+@as_json
+def doctor(*, json_: bool) -> None:
+    """Check the four systems: reachable, readable, writable, version; and what to do if not."""
+    from etl_assets.display import checks_table, print_json
+
+    settings = Settings.from_environment()
+    found = check_systems(settings)
+    if json_:
+        print_json(out, {s: [vars(c) for c in checks] for s, checks in found.items()})
+    else:
+        out.print(checks_table(found))
+    if not all(check.ok for checks in found.values() for check in checks):
+        sys.exit(1)
+
+
+@cli.command()
+@click.option("--no-refresh", is_flag=True, help="Only build the sample.")
+def demo(*, no_refresh: bool) -> None:
+    """Build the sample below ETL_ASSETS_HOME and refresh the keys of its busiest day."""
+    from etl_assets.demo import sample
+
+    settings = Settings.from_environment()
+    with err.status("Building the sample: 27 campaigns, 1.47 million transactions …"):
+        built = sample.build_source(settings.home / "source.sqlite")
+        sample.build_registry(settings.home / "registry")
+    out.print(f"The sample {'is built' if built else 'is there already'}: {settings.home}")
+    if no_refresh:
+        return
+    day = dt.date.fromisoformat(sample.REFRESH_DAY)
+    if run_refresh(settings, day=day, keys=(), force=False, json_=False):
+        sys.exit(1)
+    out.print("Open the UI with [bold]make ui[/] (http://127.0.0.1:3000).")
+
+
+@cli.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=3000, show_default=True, help="Port to listen on.")
+def ui(*, host: str, port: int) -> None:
+    """Run Dagster's webserver and daemon until Ctrl-C. It has no log-in: keep it on 127.0.0.1."""
+    from etl_assets.serve import serve
+
+    sys.exit(serve(Settings.from_environment(), host=host, port=port))
+
+
+def run_refresh(
+    settings: Settings, *, day: dt.date | None, keys: tuple[str, ...], force: bool, json_: bool
+) -> bool:
+    """Refresh and show the outcome; return whether anything failed.
+
+    Raises:
+        EtlError: When the refresh cannot start; nothing was changed.
+    """
+    from etl_assets.display import print_json, results_table
+    from etl_assets.home import open_instance, refresh_lock
+    from etl_assets.partitions import describe_changes
+    from etl_assets.refresh import Refresh
+    from etl_assets.results import KeyResult
+
+    began = time.monotonic()
+    results: list[KeyResult] = []
+    removed: list[str] = []
+    prune_error = ""
+    with (
+        refresh_lock(settings),
+        open_instance(settings) as instance,
+        err.status("Reading the registry …") as status,
+    ):
+        started = Refresh(settings, instance, progress=status.update, force=force)
+        if described := describe_changes(started.changes):
+            err.print(f"Partitions: {described}")
+        for key in keys:
+            started.registry.campaign(key)
+        due = sorted(set(keys)) or started.due(day)
+        for number, result in enumerate(started.run(due), 1):
+            results += result
+            err.print(_progress_line(number, len(due), result))
+        if due and not keys and not settings.keep_expired:
+            removed, prune_error = started.prune(due)
+    if json_:
+        print_json(out, {"results": [r.as_dict() for r in results], "removed": removed,
+                         "prune_error": prune_error})  # fmt: skip
+    else:
+        out.print(results_table(results) if results else "No campaign is due.")
+        if results:
+            count = len({r.key for r in results})
+            out.print(f"\n{count} keys in {time.monotonic() - began:.1f} s.")
+        if removed:
+            out.print(f"Removed, no longer due: {'; '.join(removed)}")
+    for failed in (r for r in results if r.error):
+        err.print(f"[red]{failed.key} {failed.dataset}:[/] {failed.error}", highlight=False)
+    if prune_error:
+        err.print(f"[red]Not removed:[/] {prune_error}", highlight=False)
+    return any(r.error for r in results) or bool(prune_error)
+
+
+def check_systems(settings: Settings) -> dict[str, list[Check]]:
+    """Return what each system's own check finds; one that cannot be opened is one more line."""
+    opened: dict[str, Callable[[], RegistryStore | Source | Staging | Warehouse]] = {
+        "registry": settings.open_registry,
+        "source": settings.open_source,
+        "staging": settings.open_staging,
+        "warehouse": settings.open_warehouse,
+    }
+    found: dict[str, list[Check]] = {}
+    for name, open_system in opened.items():
+        try:
+            found[name] = open_system().check()
+        except EtlError as error:
+            found[name] = [Check("configured", ok=False, detail=error.message, remedy=error.remedy)]
+    return found
+
+
+def _due(registry: Registry, day: dt.date | None) -> list[str]:
+    return registry.due_at(dt.datetime.now(dt.UTC)) if day is None else registry.due_on(day)
+
+
+def _progress_line(number: int, total: int, results: list[Any]) -> str:
+    parts = [f"{r.dataset} {r.status} {r.loaded_records:,}" for r in results]
+    return f"[{number}/{total}] {results[0].key}: {', '.join(parts)} ({results[0].seconds:.1f} s)"
+
+
+def main() -> None:
+    """Run the command line: an error is one sentence and its remedy, unless --debug."""
+    debug = "--debug" in sys.argv
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Exit as exit_:
+        sys.exit(exit_.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        err.print("Stopped; the tables are as the last committed load left them.")
+        sys.exit(_INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except EtlError as error:
+        if debug:
+            raise
+        err.print(f"[red]Error:[/] {error}", highlight=False)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""Datasets: what is extracted and where it lands, as one YAML document each."""
+
+import hashlib
+import json
+import re
+from typing import Annotated, Literal
+
+import sqlglot
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from sqlglot import exp
+
+from etl_assets.core.columns import Column, ColumnName, ColumnType
+from etl_assets.core.documents import Document
+from etl_assets.core.errors import DocumentError, PermanentError
+from etl_assets.core.rules import Rule, RuleSet
+
+DatasetName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+
+
+class ColumnSpec(BaseModel):
+    """What a dataset's document says about a column of its query or table.
+
+    Attributes:
+        type: The column's type; may be left out where the source knows it.
+        comment: What a reader of the table should know.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    type: ColumnType | None = None
+    comment: str = ""
+
+
+class Dataset(BaseModel):
+    """One dataset; one asset chain.
+
+    Attributes:
+        dataset: Its name: the prefix of its assets, and a folder of the staging store.
+        description: What one record of it is.
+        owner: Who answers for it: `team:name`, or an e-mail address.
+        table: The target table; the dataset's name unless said.
+        primary_key: Columns of the query that together name a record of a campaign.
+        query: One SELECT; binds `:campaign_key`, `:start`, `:end`, `:starts_at`,
+            `:ends_before` and the campaign's own parameters.
+        columns: Types and comments, by column name.
+        rules: Applied while the registry holds no rule set for this dataset.
+        max_rejected: More rejected records than this fail the campaign; None: any number.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dataset: DatasetName
+    description: str = ""
+    owner: str | None = None
+    table: ColumnName = ""
+    primary_key: tuple[ColumnName, ...] = Field(min_length=1)
+    query: str
+    columns: dict[ColumnName, ColumnSpec] = Field(default_factory=dict)
+    rules: tuple[Rule, ...] = ()
+    max_rejected: int | None = Field(default=None, ge=0)
+    on_schema_change: Literal["evolve", "freeze"] = "evolve"
+
+    @field_validator("query")
+    @classmethod
+    def _single_select(cls, query: str) -> str:
+        parse_select(query)
+        return query.strip().rstrip(";").strip()
+
+    @field_validator("owner")
+    @classmethod
+    def _known_owner(cls, owner: str | None) -> str | None:
+        if owner and not re.fullmatch(r"team:[\w-]+|[^@\s]+@[^@\s]+\.[^@\s]+", owner):
+            raise ValueError("is neither `team:name` nor an e-mail address")
+        return owner
+
+    @model_validator(mode="after")
+    def _defaults(self) -> "Dataset":
+        RuleSet(rules=self.rules)  # refuses two rules with one id
+        if not self.table:
+            object.__setattr__(self, "table", self.dataset)
+        return self
+
+    @property
+    def name(self) -> str:
+        """The dataset's name."""
+        return self.dataset
+
+    @property
+    def own_rules(self) -> RuleSet:
+        """The rules of the document itself, as version 0."""
+        return RuleSet(rules=self.rules)
+
+    @property
+    def source_tables(self) -> list[str]:
+        """The tables the query reads, sorted; common table expressions are not tables."""
+        tree = parse_select(self.query)
+        local = {cte.alias for cte in tree.find_all(exp.CTE)}
+        return sorted({t.name for t in tree.find_all(exp.Table)} - local)
+
+    @property
+    def query_parameters(self) -> set[str]:
+        """The names the query binds."""
+        return {node.name for node in parse_select(self.query).find_all(exp.Placeholder)}
+
+    @property
+    def load_digest(self) -> str:
+        """SHA-256 of what decides how an extract becomes records of the table."""
+        content = self.model_dump(
+            mode="json", include={"table", "primary_key", "max_rejected", "on_schema_change"}
+        )
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def describe(self, columns: list[Column]) -> list[Column]:
+        """Return columns with the document's comments where it has some."""
+        return [
+            c.model_copy(update={"comment": self.columns[c.name].comment})
+            if c.name in self.columns
+            else c
+            for c in columns
+        ]
+
+
+def parse_select(query: str) -> exp.Query:
+    """Return the query's tree.
+
+    Raises:
+        ValueError: When it is not a single SELECT that only reads.
+    """
+    try:
+        trees = [t for t in sqlglot.parse(query, read="mysql") if t is not None]
+    except sqlglot.errors.SqlglotError as error:
+        detail = str(error).splitlines()[0]
+        raise ValueError(f"cannot be parsed as SQL: {detail}") from None
+    if len(trees) != 1 or not isinstance(trees[0], exp.Query):
+        raise ValueError("must be a single SELECT")
+    writes = (exp.DML, exp.DDL, exp.Command, exp.Into, exp.Lock)
+    for node in trees[0].walk():
+        if isinstance(node, writes) and not isinstance(node, exp.Query):
+            raise ValueError(  # noqa: TRY004  (pydantic reports a ValueError)
+                f"must only read; it holds {type(node).__name__.upper()}"
+            )
+    return trees[0]
+
+
+def parse_dataset(text: str, source: str) -> Dataset:
+    """Return the dataset of a YAML document.
+
+    Args:
+        text: The document.
+        source: Names it in errors, usually its file name.
+
+    Raises:
+        DocumentError: Naming line and field of everything that is wrong.
+    """
+    document = Document(text, source)
+    return document.validate(Dataset, document.data)
+
+
+def index_datasets(datasets: list[tuple[str, Dataset]]) -> dict[str, Dataset]:
+    """Return datasets by name, from pairs of document name and dataset.
+
+    Raises:
+        DocumentError: When two documents name one dataset or one target table.
+    """
+    found: dict[str, Dataset] = {}
+    for source, dataset in datasets:
+        if dataset.name in found:
+            raise DocumentError(source, [f"another document has the dataset `{dataset.name}`"])
+        if dataset.table in {other.table for other in found.values()}:
+            raise DocumentError(source, [f"another dataset loads the table `{dataset.table}`"])
+        found[dataset.name] = dataset
+    return found
+
+
+def check_bindings(dataset: Dataset, bindings: dict[str, object]) -> None:
+    """Check that a campaign has every parameter a dataset's query binds.
+
+    Raises:
+        PermanentError: Naming the parameters it has not.
+    """
+    missing = sorted(dataset.query_parameters - bindings.keys())
+    if missing:
+        raise PermanentError(
+            f"Campaign {bindings['campaign_key']} has no parameter"
+            f" {', '.join(f'`{m}`' for m in missing)}, which the query of {dataset.name} binds.",
+            "Add it under the campaign's `parameters`.",
+        )

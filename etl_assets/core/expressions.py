@@ -1,0 +1,144 @@
+"""SQL scalar expressions that people write in rules: parsed, fenced, and rendered again.
+
+An expression is what may stand in a SELECT list: columns, literals, operators and the
+functions listed here. What is not listed is refused, so that nothing written in a rule
+can read a file, call out, or reach another table. What runs is rendered from the parsed
+tree with every identifier quoted, never the text itself.
+"""
+
+import difflib
+from collections.abc import Collection, Mapping
+
+import sqlglot
+from sqlglot import exp
+
+from etl_assets.core.campaigns import SEASON_PARAMETERS, Scalar
+from etl_assets.core.errors import RuleError
+
+FUNCTIONS: dict[str, type[exp.Expr]] = {
+    "abs": exp.Abs,
+    "ceil": exp.Ceil,
+    "coalesce": exp.Coalesce,
+    "concat": exp.Concat,
+    "contains": exp.Contains,
+    "date_diff": exp.DateDiff,
+    "date_trunc": exp.TimestampTrunc,
+    "extract": exp.Extract,
+    "floor": exp.Floor,
+    "greatest": exp.Greatest,
+    "least": exp.Least,
+    "left": exp.Left,
+    "length": exp.Length,
+    "lower": exp.Lower,
+    "nullif": exp.Nullif,
+    "replace": exp.Replace,
+    "right": exp.Right,
+    "round": exp.Round,
+    "sign": exp.Sign,
+    "starts_with": exp.StartsWith,
+    "substring": exp.Substring,
+    "trim": exp.Trim,
+    "upper": exp.Upper,
+}
+"""The functions a rule may call."""
+
+_SYNTAX: tuple[type[exp.Expr], ...] = (
+    exp.Add, exp.And, exp.Between, exp.Boolean, exp.Case, exp.Cast, exp.Column, exp.DataType,
+    exp.DataTypeParam, exp.DateTrunc, exp.Div, exp.DPipe, exp.EQ, exp.GT, exp.GTE, exp.Identifier,
+    exp.If, exp.ILike, exp.In, exp.IntDiv, exp.Is, exp.Like, exp.Literal, exp.LT, exp.LTE, exp.Mod,
+    exp.Mul, exp.Neg, exp.NEQ, exp.Not, exp.Null, exp.NullSafeEQ, exp.NullSafeNEQ, exp.Or,
+    exp.Paren, exp.Placeholder, exp.Sub, exp.TryCast, exp.Var,
+)  # fmt: skip
+"""Operators, literals and columns."""
+
+_TYPES = frozenset(
+    {
+        exp.DType.BOOLEAN, exp.DType.SMALLINT, exp.DType.INT, exp.DType.BIGINT, exp.DType.DECIMAL,
+        exp.DType.DOUBLE, exp.DType.FLOAT, exp.DType.VARCHAR, exp.DType.TEXT, exp.DType.DATE,
+        exp.DType.TIMESTAMP,
+    }
+)  # fmt: skip
+"""The types a cast inside an expression may name."""
+
+_ALLOWED = frozenset((*FUNCTIONS.values(), *_SYNTAX))
+
+
+def render_expression(
+    text: str, columns: Collection[str], bindings: Mapping[str, Scalar], *, where: str
+) -> str:
+    """Return the expression as SQL for DuckDB: identifiers quoted, parameters as literals.
+
+    Args:
+        text: The expression as written.
+        columns: The columns there are at that point.
+        bindings: Values of `:start`, `:end`, `:campaign_key` and the campaign's parameters.
+        where: Names the rule in errors, such as "rule `net-sales`".
+
+    Raises:
+        RuleError: When it cannot be parsed, names a column or parameter that is not there,
+            or holds anything that is not allowed.
+    """
+    try:
+        trees = sqlglot.parse(text, read="duckdb")
+    except sqlglot.errors.SqlglotError as error:
+        at = error.errors[0] if isinstance(error, sqlglot.ParseError) and error.errors else {}
+        place = f" at character {at['col']}" if at.get("col") else ""
+        raise RuleError(
+            f"{where}: the expression {text!r} is not SQL{place}.", "Correct the expression."
+        ) from error
+    if len(trees) != 1 or trees[0] is None:
+        raise RuleError(f"{where}: {text!r} is not one expression.", "Write one expression.")
+    tree = trees[0]
+    for node in list(tree.walk()):
+        _check(node, columns, where)
+    bound = tree.transform(lambda node: _bind(node, bindings, where))
+    return str(bound.sql(dialect="duckdb", identify=True, comments=False))
+
+
+def _check(node: exp.Expr, columns: Collection[str], where: str) -> None:
+    """Raise when a node of the tree is not allowed."""
+    if isinstance(node, exp.Column):
+        if node.table or node.name not in columns:
+            raise RuleError(
+                f"{where}: there is no column `{node.sql()}` here{nearest(node.name, columns)}.",
+                "Use a column of the dataset or one that an earlier rule makes.",
+            )
+        return
+    if isinstance(node, exp.DataType) and node.this not in _TYPES:
+        raise RuleError(f"{where}: type {node.sql()} is not allowed.", "Use a plain column type.")
+    if type(node) in _ALLOWED:
+        return
+    if isinstance(node, exp.Func):
+        name = node.name if isinstance(node, exp.Anonymous) else node.sql_name()
+        raise RuleError(
+            f"{where}: the function `{name.lower()}` is not allowed"
+            f"{nearest(name.lower(), FUNCTIONS)}.",
+            f"Functions are {', '.join(FUNCTIONS)}.",
+        )
+    raise RuleError(
+        f"{where}: `{node.sql(dialect='duckdb')[:60]}` is not allowed in an expression.",
+        "Use columns, literals, operators and the allowed functions only.",
+    )
+
+
+def _bind(node: exp.Expr, bindings: Mapping[str, Scalar], where: str) -> exp.Expr:
+    """Replace a placeholder by its value as a typed literal."""
+    if not isinstance(node, exp.Placeholder):
+        return node
+    if node.name not in bindings:
+        raise RuleError(
+            f"{where}: there is no parameter `:{node.name}`{nearest(node.name, bindings)}.",
+            "Use one of the season's parameters, or add it to the campaign.",
+        )
+    value = bindings[node.name]
+    literal = exp.convert(value)
+    if node.name in SEASON_PARAMETERS and node.name != "campaign_key":
+        kind = "DATE" if node.name in ("start", "end") else "TIMESTAMP"
+        return exp.cast(literal, kind)
+    return literal
+
+
+def nearest(name: str, names: Collection[str]) -> str:
+    """Return a hint with the name that is most alike, or nothing."""
+    near = difflib.get_close_matches(name, list(names), n=1)
+    return f"; did you mean `{near[0]}`?" if near else ""

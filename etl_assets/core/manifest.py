@@ -1,0 +1,172 @@
+"""The references that travel between assets: frozen, small, and enough to find the bytes."""
+
+import datetime as dt
+import hashlib
+import json
+
+from pydantic import BaseModel, ConfigDict
+
+from etl_assets.core.campaigns import CampaignKey, Scalar
+from etl_assets.core.columns import Column
+
+
+class _Reference(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Part(_Reference):
+    """One staged object.
+
+    Attributes:
+        path: Below the staging URL.
+        bytes: Its size.
+        sha256: Of its bytes, in hexadecimal.
+    """
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+class Extract(_Reference):
+    """The typed, immutable snapshot of one campaign's records, as read from the source.
+
+    Attributes:
+        extract_id: Names it; sorts by time.
+        source_records: COUNT(*) of the query, in the snapshot the records were read in.
+        records: Records received.
+        columns: Names and types, in order.
+        parts: Parquet files.
+        query_sha256: Of the query's text.
+        bindings: What the query bound.
+        extracted_at: When the snapshot was taken, UTC.
+    """
+
+    dataset: str
+    campaign_key: CampaignKey
+    extract_id: str
+    source: str
+    source_records: int
+    records: int
+    columns: tuple[Column, ...]
+    parts: tuple[Part, ...]
+    query_sha256: str
+    bindings: dict[str, Scalar]
+    extracted_at: dt.datetime
+
+    @property
+    def bytes(self) -> int:
+        """Size of all parts."""
+        return sum(part.bytes for part in self.parts)
+
+    @property
+    def content_digest(self) -> str:
+        """SHA-256 that two extracts share when they hold the same records in the same order."""
+        return _digest(
+            [[c.name, str(c.type)] for c in self.columns], [p.sha256 for p in self.parts]
+        )
+
+
+class RuleCount(_Reference):
+    """What one rule did to how many records.
+
+    Attributes:
+        outcome: `filtered`, `rejected` or `nulled`.
+    """
+
+    outcome: str
+    rule: str
+    column: str | None
+    records: int
+
+
+class Stage(_Reference):
+    """The transformed CSV parts of one campaign, ready to load.
+
+    The CSV has no header; quotes are doubled; NULL is the unquoted `null_token`, and the
+    empty string is an empty field.
+
+    Attributes:
+        load_id: Names the load these parts are for; sorts by time.
+        extract_id: The extract they were made from.
+        inputs_digest: SHA-256 of everything the content depends on: extract, rules, dataset.
+        records: Records in the parts.
+        filtered: Records a filter left out.
+        rejected: Records a rule rejected.
+        rule_counts: What each rule touched.
+        rejects: The object that lists the rejected records, if there are any.
+    """
+
+    dataset: str
+    table: str
+    campaign_key: CampaignKey
+    load_id: str
+    extract_id: str
+    inputs_digest: str
+    rule_version: int
+    rules_digest: str
+    source_records: int
+    records: int
+    filtered: int
+    rejected: int
+    rule_counts: tuple[RuleCount, ...]
+    columns: tuple[Column, ...]
+    parts: tuple[Part, ...]
+    rejects: Part | None
+    null_token: str
+    staged_at: dt.datetime
+
+    @property
+    def bytes(self) -> int:
+        """Size of all parts."""
+        return sum(part.bytes for part in self.parts)
+
+
+class Load(_Reference):
+    """One row of the ledger: a committed replacement or removal of one campaign's slice.
+
+    Attributes:
+        kind: `load`, or `prune` for the removal of a key that left the calendar.
+        records: Records of the slice after the load, counted in its transaction.
+        replaced_records: Records of the slice before it.
+        proof: The counts that agreed: source = loaded + filtered + rejected, staged =
+            loaded = in the table.
+        stage: Path of the staged parts' manifest; None for a prune.
+        committed_at: When the transaction's ledger row was written, UTC.
+    """
+
+    load_id: str
+    kind: str
+    dataset: str
+    table: str
+    campaign_key: str
+    records: int
+    replaced_records: int
+    source_records: int
+    filtered: int
+    rejected: int
+    rule_version: int
+    rules_digest: str
+    inputs_digest: str
+    extract_id: str | None
+    stage: str | None
+    run_id: str | None
+    proof: str
+    started_at: dt.datetime
+    committed_at: dt.datetime
+
+    @property
+    def seconds(self) -> float:
+        """Seconds from the transaction's start to its commit."""
+        return (self.committed_at - self.started_at).total_seconds()
+
+
+def inputs_digest(
+    extract: Extract, rules_digest: str, bindings: dict[str, Scalar], load_digest: str
+) -> str:
+    """Return a SHA-256 of everything the records of a load depend on."""
+    return _digest(extract.content_digest, rules_digest, bindings, load_digest)
+
+
+def _digest(*content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,68 @@
+"""START HERE: everything Dagster loads, put together.
+
+`workspace.yaml` names this module. `build_defs` returns fresh definitions for any settings,
+so tests and the command line use the same ones with other systems behind them.
+"""
+
+from collections.abc import Mapping
+
+import dagster as dg
+
+from etl_assets.assets import build_chain
+from etl_assets.checks import build_checks
+from etl_assets.lineage import build_external_assets
+from etl_assets.partitions import CAMPAIGNS
+from etl_assets.resources import build_resources
+from etl_assets.schedules import (
+    REFRESH_JOB,
+    build_prune_job,
+    build_prune_schedule,
+    build_refresh_schedule,
+    build_registry_sensor,
+)
+from etl_assets.settings import Settings
+
+
+def build_defs(
+    settings: Settings | None = None,
+    *,
+    resource_overrides: Mapping[str, object] | None = None,
+    loggers: Mapping[str, dg.LoggerDefinition] | None = None,
+) -> dg.Definitions:
+    """Return the definitions for some settings.
+
+    Args:
+        settings: Read from the environment when left out.
+        resource_overrides: Other resources by name: registry, source, staging, warehouse.
+        loggers: Loggers of the runs, by name.
+
+    Raises:
+        DocumentError: When a dataset document is not valid.
+        PermanentError: When a setting is not valid.
+    """
+    settings = settings or Settings.from_environment()
+    datasets = settings.datasets.values()
+    chains = [asset for dataset in datasets for asset in build_chain(dataset, settings)]
+    refresh = dg.define_asset_job(
+        REFRESH_JOB,
+        selection=chains,
+        partitions_def=CAMPAIGNS,
+        executor_def=dg.in_process_executor,
+        description="Extract, stage and load one campaign, in every dataset.",
+    )
+    return dg.Definitions(
+        assets=[*build_external_assets(settings), *chains],
+        asset_checks=[check for dataset in datasets for check in build_checks(dataset)],
+        jobs=[refresh, build_prune_job(settings)],
+        schedules=[build_refresh_schedule(settings), build_prune_schedule(settings)],
+        sensors=[build_registry_sensor(settings)],
+        resources={**build_resources(settings), **(resource_overrides or {})},
+        executor=dg.in_process_executor,
+        loggers=loggers,
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Return the definitions for the environment's settings, when Dagster loads them."""
+    return build_defs()

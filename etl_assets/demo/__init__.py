@@ -1,0 +1,1 @@
+"""The sample: The Complete Journey as source database, registry and rules."""

@@ -1,0 +1,108 @@
+"""How the command line shows things: tables for people, JSON for programs."""
+
+import json
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from etl_assets.core.campaigns import Campaign
+from etl_assets.core.manifest import Load
+from etl_assets.results import KeyResult
+from etl_assets.systems.protocols import Check
+
+_STATUS = {"loaded": "green", "unchanged": "cyan", "failed": "red"}
+
+
+def print_json(console: Console, content: object) -> None:
+    """Print JSON, one document, unwrapped and uncoloured."""
+    console.out(json.dumps(content, indent=2, default=str), highlight=False)
+
+
+def results_table(results: Sequence[KeyResult]) -> Table:
+    """Return the summary of a refresh."""
+    table = _table("key", "season", "dataset")
+    for name in ("source\nrecords", "loaded\nrecords", "rejected", "seconds"):
+        table.add_column(name, justify="right")
+    table.add_column("proof")
+    shown: set[str] = set()
+    for r in results:
+        first = r.key not in shown
+        shown.add(r.key)
+        table.add_row(
+            r.key if first else "",
+            f"{r.start} to {r.end}" if first else "",
+            r.dataset,
+            f"{r.source_records:,}",
+            f"{r.loaded_records:,}",
+            f"{r.rejected:,}",
+            f"{r.seconds:.1f}" if first else "",
+            _short_proof(r),
+        )
+    return table
+
+
+def _short_proof(result: KeyResult) -> str:
+    status = f"[{_STATUS[result.status]}]{result.status}[/]"
+    if not result.proof:
+        return status
+    left_out = f" + {result.filtered:,} filtered" if result.filtered else ""
+    return f"{status}, source = table{left_out}"
+
+
+def _table(*columns: str) -> Table:
+    """Return a table with these columns, which narrow terminals can still show."""
+    return Table(*columns, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+
+
+def campaigns_table(
+    campaigns: Sequence[Campaign], due: set[str], problems: dict[str, str]
+) -> Table:
+    """Return campaigns with their seasons, and whether each is due."""
+    table = _table("key", "name", "start", "end", "time zone", "due", "parameters")
+    for campaign in campaigns:
+        state = "paused" if campaign.paused else ""
+        table.add_row(
+            campaign.key,
+            campaign.name,
+            str(campaign.start),
+            str(campaign.end),
+            campaign.time_zone,
+            "[green]due[/]" if campaign.key in due else state,
+            ", ".join(f"{k}={v}" for k, v in campaign.parameters.items()),
+        )
+    for key, problem in problems.items():
+        table.add_row(key, f"[red]{problem}[/]", "", "", "", "", "")
+    return table
+
+
+def loads_table(loads: Sequence[Load]) -> Table:
+    """Return rows of the ledger."""
+    table = _table("load", "key", "dataset", "kind")
+    for name in ("records", "replaced", "rejected", "rules"):
+        table.add_column(name, justify="right")
+    table.add_column("committed (UTC)")
+    for load in loads:
+        table.add_row(
+            load.load_id,
+            load.campaign_key,
+            load.dataset,
+            load.kind,
+            f"{load.records:,}",
+            f"{load.replaced_records:,}",
+            f"{load.rejected:,}",
+            f"v{load.rule_version}",
+            f"{load.committed_at:%Y-%m-%d %H:%M:%S}",
+        )
+    return table
+
+
+def checks_table(checks: dict[str, list[Check]]) -> Table:
+    """Return what doctor found, with the remedy for what does not work."""
+    table = _table("system", "check", "", "detail")
+    for system, found in checks.items():
+        for check in found:
+            detail = check.detail if check.ok else f"{check.detail}\n[yellow]{check.remedy}[/]"
+            table.add_row(system, check.name, "[green]ok[/]" if check.ok else "[red]no[/]", detail)
+    return table

@@ -1,0 +1,141 @@
+"""The vocabulary of materialization metadata: one name per fact, wherever it is shown."""
+
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from etl_assets.core.columns import Column
+from etl_assets.core.manifest import Extract, Load, Part, Stage
+from etl_assets.systems.protocols import Staging
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+REFERENCE = "etl_assets/manifest"
+"""Path of the manifest, below the staging URL: what a later asset needs to find the bytes."""
+
+_SHOWN_REJECTS = 20
+Metadata = dict[str, dg.MetadataValue]
+
+
+def extract_metadata(
+    extract: Extract, staging: Staging, path: str, *, seconds: float, unchanged: bool
+) -> Metadata:
+    """Return what is shown of an extract."""
+    return {
+        REFERENCE: dg.MetadataValue.text(path),
+        "dagster/row_count": dg.MetadataValue.int(extract.records),
+        "dagster/uri": dg.MetadataValue.text(staging.uri(path)),
+        "dagster/column_schema": column_schema(extract.columns),
+        "source_records": dg.MetadataValue.int(extract.source_records),
+        "season": dg.MetadataValue.text(
+            f"{extract.bindings['start']} to {extract.bindings['end']}"
+        ),
+        "extracted_at": dg.MetadataValue.timestamp(extract.extracted_at),
+        **_objects(extract.parts, extract.bytes, seconds, unchanged=unchanged),
+    }
+
+
+def stage_metadata(
+    stage: Stage, staging: Staging, path: str, *, seconds: float, unchanged: bool
+) -> Metadata:
+    """Return what is shown of staged parts, with the records that rules refused."""
+    shown = {
+        REFERENCE: dg.MetadataValue.text(path),
+        "dagster/row_count": dg.MetadataValue.int(stage.records),
+        "dagster/uri": dg.MetadataValue.text(staging.uri(path)),
+        "dagster/column_schema": column_schema(stage.columns),
+        "source_records": dg.MetadataValue.int(stage.source_records),
+        "filtered": dg.MetadataValue.int(stage.filtered),
+        "rejected": dg.MetadataValue.int(stage.rejected),
+        "rule_version": dg.MetadataValue.int(stage.rule_version),
+        "rules_sha256": dg.MetadataValue.text(stage.rules_digest),
+        **_objects(stage.parts, stage.bytes, seconds, unchanged=unchanged),
+    }
+    if stage.rule_counts:
+        shown["rule_counts"] = dg.MetadataValue.table(
+            [
+                dg.TableRecord(
+                    {
+                        "rule": count.rule,
+                        "outcome": count.outcome,
+                        "column": count.column or "",
+                        "records": count.records,
+                    }
+                )
+                for count in stage.rule_counts
+            ]
+        )
+    if stage.rejects:
+        shown["rejects"] = dg.MetadataValue.md(_rejects_table(stage.rejects, staging))
+        shown["rejects_uri"] = dg.MetadataValue.text(staging.uri(stage.rejects.path))
+    return shown
+
+
+def load_metadata(
+    load: Load, columns: "Sequence[Column]", *, seconds: float, unchanged: bool
+) -> Metadata:
+    """Return what is shown of a load."""
+    return {
+        "dagster/row_count": dg.MetadataValue.int(load.records),
+        "dagster/partition_row_count": dg.MetadataValue.int(load.records),
+        "dagster/table_name": dg.MetadataValue.text(load.table),
+        "dagster/column_schema": column_schema(columns),
+        "load_id": dg.MetadataValue.text(load.load_id),
+        "loaded_at": dg.MetadataValue.timestamp(load.committed_at),
+        "proof": dg.MetadataValue.text(load.proof),
+        "source_records": dg.MetadataValue.int(load.source_records),
+        "filtered": dg.MetadataValue.int(load.filtered),
+        "rejected": dg.MetadataValue.int(load.rejected),
+        "replaced_records": dg.MetadataValue.int(load.replaced_records),
+        "rule_version": dg.MetadataValue.int(load.rule_version),
+        "rules_sha256": dg.MetadataValue.text(load.rules_digest),
+        "seconds": dg.MetadataValue.float(round(seconds, 3)),
+        "unchanged": dg.MetadataValue.bool(unchanged),
+    }
+
+
+def prune_metadata(load: Load) -> "Mapping[str, dg.MetadataValue]":
+    """Return what is shown of the removal of a key that left the calendar."""
+    return {
+        "dagster/row_count": dg.MetadataValue.int(0),
+        "dagster/partition_row_count": dg.MetadataValue.int(0),
+        "dagster/table_name": dg.MetadataValue.text(load.table),
+        "load_id": dg.MetadataValue.text(load.load_id),
+        "loaded_at": dg.MetadataValue.timestamp(load.committed_at),
+        "proof": dg.MetadataValue.text(load.proof),
+        "replaced_records": dg.MetadataValue.int(load.replaced_records),
+    }
+
+
+def column_schema(columns: "Sequence[Column]") -> dg.MetadataValue:
+    """Return names, types and comments as Dagster shows them."""
+    return dg.TableSchemaMetadataValue(
+        dg.TableSchema(
+            [dg.TableColumn(c.name, str(c.type), description=c.comment or None) for c in columns]
+        )
+    )
+
+
+def _objects(parts: "Sequence[Part]", size: int, seconds: float, *, unchanged: bool) -> Metadata:
+    return {
+        "bytes": dg.MetadataValue.int(size),
+        "seconds": dg.MetadataValue.float(round(seconds, 3)),
+        "sha256": dg.MetadataValue.json(
+            {part.path.rpartition("/")[2]: part.sha256 for part in parts}
+        ),
+        "unchanged": dg.MetadataValue.bool(unchanged),
+    }
+
+
+def _rejects_table(rejects: Part, staging: Staging) -> str:
+    """Return the first rejected records as a Markdown table."""
+    import pandas as pd  # here, because only a load with rejects needs it
+
+    with staging.fetch([rejects]) as (file,):
+        frame = pd.read_csv(file, dtype=str, nrows=_SHOWN_REJECTS, keep_default_na=False)
+    cells = [list(frame.columns), ["---"] * len(frame.columns), *frame.to_numpy().tolist()]
+    return "\n".join(
+        "| " + " | ".join(str(c).replace("|", "\\|").replace("\n", " ") for c in row) + " |"
+        for row in cells
+    )

@@ -1,0 +1,239 @@
+"""The chain of one dataset for one campaign, without Dagster: extract, stage, load.
+
+    source ──extract()──> Parquet + manifest ──stage()──> CSV parts + manifest ──load()──> table
+
+Each step takes the reference that the step before made and returns its own. A step whose
+inputs are those of the last time returns the last reference and writes nothing, unless
+forced: `previous` is what the step returned then.
+"""
+
+import datetime as dt
+import hashlib
+import secrets
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from etl_assets.core.campaigns import Campaign
+from etl_assets.core.datasets import Dataset, check_bindings
+from etl_assets.core.errors import ProofError, SourceError
+from etl_assets.core.manifest import Extract, Load, Part, Stage, inputs_digest
+from etl_assets.core.rules import RuleSet
+from etl_assets.systems.protocols import Source, SourceSnapshot, Staging, Warehouse
+from etl_assets.systems.staging import sha256_of
+from etl_assets.transform import transform
+
+PARQUET_PART_BYTES = 64 << 20
+"""A Parquet part is closed when it has grown to about this size."""
+
+
+def extract(
+    dataset: Dataset,
+    campaign: Campaign,
+    source: Source,
+    staging: Staging,
+    *,
+    source_name: str,
+    previous: Extract | None = None,
+) -> Extract:
+    """Read a campaign's records from the source into a new extract.
+
+    When the records are those of the `previous` extract, that one is returned and nothing
+    is stored.
+
+    Raises:
+        SourceError: When the query fails, a value is not of its column's type, or the
+            records received are not as many as the source counts.
+        StagingError: When the extract cannot be stored.
+        TransientError: When the source is busy or the connection was lost; a retry is safe.
+    """
+    bindings = campaign.bindings()
+    check_bindings(dataset, dict(bindings))
+    extracted_at = _now()
+    with staging.scratch() as scratch:
+        with source.snapshot(dataset, bindings) as snapshot:
+            _check_primary_key(dataset, snapshot)
+            expected = snapshot.count()
+            files, records = _write_parquet(snapshot, scratch)
+            columns = snapshot.columns
+        if records != expected:
+            raise SourceError(
+                f"The extract of {dataset.name} for campaign {campaign.key} received"
+                f" {records:,} records, but the source counts {expected:,} in the same snapshot.",
+                "Try again; if it happens again, the query is not deterministic.",
+            )
+        extract_id = new_id(extracted_at)
+        folder = f"extract/{dataset.name}/{campaign.key}/{extract_id}"
+        made = Extract(
+            dataset=dataset.name,
+            campaign_key=campaign.key,
+            extract_id=extract_id,
+            source=source_name,
+            source_records=expected,
+            records=records,
+            columns=columns,
+            parts=_name_parts(folder, files, "parquet"),
+            query_sha256=hashlib.sha256(dataset.query.encode()).hexdigest(),
+            bindings=bindings,
+            extracted_at=extracted_at,
+        )
+        if previous and previous.content_digest == made.content_digest:
+            return previous
+        for part, file in zip(made.parts, files, strict=True):
+            staging.put(part.path, file)
+        staging.put_text(f"{folder}/manifest.json", made.model_dump_json(indent=2))
+    return made
+
+
+def stage(
+    dataset: Dataset,
+    campaign: Campaign,
+    source_extract: Extract,
+    rule_set: RuleSet,
+    staging: Staging,
+    *,
+    previous: Stage | None = None,
+) -> Stage:
+    """Apply the rules to an extract and write the CSV parts of a new load.
+
+    Raises:
+        RuleError: When the rules do not fit the columns, or a value fails the campaign.
+        StagingError: When the extract was changed, or the parts cannot be stored.
+    """
+    bindings = campaign.bindings()
+    digest = inputs_digest(source_extract, rule_set.digest, bindings, dataset.load_digest)
+    if previous and previous.inputs_digest == digest:
+        return previous
+    staged_at = _now()
+    load_id = new_id(staged_at)
+    folder = stage_folder(dataset.name, campaign.key, load_id)
+    with staging.scratch() as scratch, staging.fetch(source_extract.parts) as extracted:
+        made = transform(dataset, source_extract, rule_set, bindings, extracted, scratch)
+        parts = _name_parts(folder, made.files, "csv.zst")
+        for part, file in zip(parts, made.files, strict=True):
+            staging.put(part.path, file)
+        rejects = staging.put(f"{folder}/rejects.csv", made.rejects) if made.rejects else None
+        staged = Stage(
+            dataset=dataset.name,
+            table=dataset.table,
+            campaign_key=campaign.key,
+            load_id=load_id,
+            extract_id=source_extract.extract_id,
+            inputs_digest=digest,
+            rule_version=rule_set.version,
+            rules_digest=rule_set.digest,
+            source_records=source_extract.source_records,
+            records=made.records,
+            filtered=made.filtered,
+            rejected=made.rejected,
+            rule_counts=made.rule_counts,
+            columns=tuple(dataset.describe(list(made.columns))),
+            parts=parts,
+            rejects=rejects,
+            null_token=made.null_token,
+            staged_at=staged_at,
+        )
+        if made.records + made.filtered + made.rejected != source_extract.records:
+            raise ProofError(
+                f"The rules of {dataset.name} lost records of campaign {campaign.key}:"
+                f" {source_extract.records:,} read, {made.records:,} kept,"
+                f" {made.filtered:,} filtered, {made.rejected:,} rejected.",
+                "Report the rule set; nothing was loaded.",
+            )
+        staging.put_text(f"{folder}/manifest.json", staged.model_dump_json(indent=2))
+    return staged
+
+
+def load(
+    dataset: Dataset,
+    staged: Stage,
+    staging: Staging,
+    warehouse: Warehouse,
+    *,
+    run_id: str | None,
+    force: bool = False,
+) -> Load:
+    """Replace the campaign's slice of the target table with the staged records.
+
+    When the slice was last loaded from the same inputs and still has as many records, the
+    row of that load is returned and nothing is changed, unless forced.
+
+    Raises:
+        ProofError: When counts differ; the slice is what it was.
+        WarehouseError: When the warehouse refuses the load; the slice is what it was.
+        StagingError: When a part is missing or was changed.
+        TransientError: When the warehouse is busy; a retry is safe.
+    """
+    key = staged.campaign_key
+    current = warehouse.current(dataset, key)
+    same = current is not None and current.inputs_digest == staged.inputs_digest and not force
+    if current and same and warehouse.slices(dataset).get(key, 0) == current.records:
+        return current
+    folder = stage_folder(dataset.name, key, staged.load_id)
+    earlier = warehouse.loads(dataset=dataset.name, key=key)
+    if any(row.load_id == staged.load_id for row in earlier):
+        staged = staged.model_copy(update={"load_id": new_id(_now())})
+    with staging.fetch(staged.parts) as files:
+        return warehouse.load(staged, files, stage_path=f"{folder}/manifest.json", run_id=run_id)
+
+
+def stage_folder(dataset: str, key: str, load_id: str) -> str:
+    """Return the folder of a load's parts, below the staging URL."""
+    return f"stage/{dataset}/{key}/{load_id}"
+
+
+def new_id(moment: dt.datetime) -> str:
+    """Return an id that no other has and that sorts by time."""
+    return f"{moment:%Y%m%dT%H%M%S.%f}Z-{secrets.token_hex(4)}"
+
+
+def _check_primary_key(dataset: Dataset, snapshot: SourceSnapshot) -> None:
+    names = {c.name for c in snapshot.columns}
+    missing = [name for name in dataset.primary_key if name not in names]
+    if missing:
+        raise SourceError(
+            f"The query of {dataset.name} gives no column `{missing[0]}` of its primary key.",
+            "Add it to the query, or correct `primary_key`.",
+        )
+
+
+def _write_parquet(snapshot: SourceSnapshot, folder: Path) -> tuple[list[Path], int]:
+    """Write the snapshot's records to Parquet files; memory is one batch.
+
+    lz4 costs next to no CPU; what is kept for long is worth more, but costs every refresh.
+    """
+    schema = pa.schema([(c.name, c.type.arrow()) for c in snapshot.columns])
+    files: list[Path] = []
+    records = 0
+    writer: pq.ParquetWriter | None = None
+    try:
+        for batch in snapshot.batches():
+            if writer is None:
+                files.append(folder / f"{len(files):05}.parquet")
+                writer = pq.ParquetWriter(files[-1], schema, compression="lz4")
+            writer.write_batch(batch)
+            records += batch.num_rows
+            if files[-1].stat().st_size > PARQUET_PART_BYTES:
+                writer.close()
+                writer = None
+    finally:
+        if writer is not None:
+            writer.close()
+    return files, records
+
+
+def _name_parts(folder: str, files: list[Path], extension: str) -> tuple[Part, ...]:
+    """Return what the files will be once they are stored below a folder."""
+    return tuple(
+        Part(
+            path=f"{folder}/part-{number:05}.{extension}",
+            bytes=file.stat().st_size,
+            sha256=sha256_of(file),
+        )
+        for number, file in enumerate(files)
+    )
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)

@@ -1,0 +1,187 @@
+"""A refresh from the command line: the same assets, in this process, on the same instance."""
+
+import datetime as dt
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import dagster as dg
+
+from etl_assets.assets import FORCE_TAG, table_key
+from etl_assets.core.changes import PartitionChanges
+from etl_assets.core.datasets import Dataset
+from etl_assets.core.registry import Registry
+from etl_assets.definitions import build_defs
+from etl_assets.home import COMMAND_LINE_TAG, end_dead_runs
+from etl_assets.partitions import keys_in_flight, sync_partitions
+from etl_assets.results import KeyResult
+from etl_assets.schedules import PRUNE_JOB, REFRESH_JOB, PruneConfig, assets_of
+from etl_assets.settings import Settings
+
+Progress = Callable[[str], None]
+_LOGGER = "progress"
+
+
+class Refresh:
+    """One refresh: partitions synced, keys run one after the other, expired keys pruned."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        instance: dg.DagsterInstance,
+        *,
+        progress: Progress = lambda _: None,
+        force: bool = False,
+    ) -> None:
+        """Read the registry and sync the partitions.
+
+        Raises:
+            RegistryError: When the registry cannot be read; nothing was changed.
+            DocumentError: When a document is not valid; nothing was changed.
+        """
+        self.settings = settings
+        self.instance = instance
+        self.force = force
+        self.registry: Registry = settings.open_registry().read()
+        self.dead_runs = end_dead_runs(instance)
+        self.changes: PartitionChanges = sync_partitions(
+            instance, self.registry, allow_mass_removal=settings.allow_mass_removal
+        )
+        self._defs = build_defs(settings, loggers={_LOGGER: _progress_logger(progress)})
+
+    def due(self, day: dt.date | None) -> list[str]:
+        """Return the keys due on a day, or now, and those whose campaign cannot be read."""
+        now = dt.datetime.now(dt.UTC)
+        due = self.registry.due_at(now) if day is None else self.registry.due_on(day)
+        return sorted({*due, *self.registry.problems})
+
+    def run(self, keys: Sequence[str]) -> Iterator[list[KeyResult]]:
+        """Refresh keys; yield each key's results when it is done. One's failure stops no other."""
+        job = self._defs.resolve_job_def(REFRESH_JOB)
+        for key in keys:
+            if key in keys_in_flight(self.instance):
+                yield self._failed(key, f"Campaign {key} is being refreshed by another run."
+                                   " Wait until it has ended, or cancel it in the UI.")  # fmt: skip
+                continue
+            result = job.execute_in_process(
+                instance=self.instance,
+                partition_key=key,
+                asset_selection=assets_of(self.registry, key, self.settings),
+                tags=self._tags(key),
+                run_config={"loggers": {_LOGGER: {}}},
+                raise_on_error=False,
+            )
+            yield self._results(key, result)
+
+    def prune(self, due: Sequence[str]) -> tuple[list[str], str]:
+        """Remove keys that are not due; return `table: key` of each removed, or the error."""
+        config = PruneConfig(due=list(due), allow_mass_removal=self.settings.allow_mass_removal)
+        result = self._defs.resolve_job_def(PRUNE_JOB).execute_in_process(
+            instance=self.instance,
+            run_config=dg.RunConfig(ops={"prune_tables": config}, loggers={_LOGGER: {}}),
+            tags={COMMAND_LINE_TAG: "true"},
+            raise_on_error=False,
+        )
+        removed = [
+            f"{event.asset_key.path[0]}: {event.partition}"
+            for event in result.get_asset_materialization_events()
+            if event.asset_key
+        ]
+        return removed, _errors(result).get("prune_tables", "")
+
+    def _tags(self, key: str) -> dict[str, str]:
+        tags = {COMMAND_LINE_TAG: "true", "etl_assets/campaign": key}
+        return {**tags, FORCE_TAG: "true"} if self.force else tags
+
+    def _results(self, key: str, result: dg.ExecuteInProcessResult) -> list[KeyResult]:
+        stats = self.instance.get_run_stats(result.run_id)
+        seconds = (stats.end_time or 0) - (stats.start_time or 0)
+        errors = _errors(result)
+        loads = {
+            event.asset_key: event.step_materialization_data.materialization.metadata
+            for event in result.get_asset_materialization_events()
+        }
+        return [
+            self._result(
+                dataset, key, result.run_id, seconds, loads.get(table_key(dataset)), errors
+            )
+            for dataset in self._datasets(key)
+        ]
+
+    def _result(
+        self,
+        dataset: Dataset,
+        key: str,
+        run_id: str,
+        seconds: float,
+        metadata: Mapping[str, dg.MetadataValue] | None,
+        errors: Mapping[str, str],
+    ) -> KeyResult:
+        shown = {name: value.value for name, value in (metadata or {}).items()}
+        own = [error for step, error in errors.items() if step.startswith(f"{dataset.name}__")]
+        error = "; ".join(own) or ("" if metadata else "The run ended before the load.")
+        status = "failed" if error else "unchanged" if shown.get("unchanged") else "loaded"
+        return KeyResult(
+            dataset=dataset.name,
+            status=status,
+            source_records=int(str(shown.get("source_records", 0))),
+            loaded_records=int(str(shown.get("dagster/row_count", 0))),
+            filtered=int(str(shown.get("filtered", 0))),
+            rejected=int(str(shown.get("rejected", 0))),
+            seconds=round(seconds, 2),
+            proof=str(shown.get("proof", "")),
+            load_id=str(shown.get("load_id", "")),
+            run_id=run_id,
+            error=error,
+            **self._season(key),
+        )
+
+    def _failed(self, key: str, error: str) -> list[KeyResult]:
+        return [
+            self._result(dataset, key, "", 0.0, None, {f"{dataset.name}__": error})
+            for dataset in self._datasets(key)
+        ]
+
+    def _season(self, key: str) -> dict[str, str]:
+        campaign = self.registry.campaigns.get(key)
+        return {
+            "key": key,
+            "start": campaign.start.isoformat() if campaign else "",
+            "end": campaign.end.isoformat() if campaign else "",
+        }
+
+    def _datasets(self, key: str) -> list[Dataset]:
+        campaign = self.registry.campaigns.get(key)
+        return [
+            dataset
+            for dataset in self.settings.datasets.values()
+            if campaign is None or campaign.takes_part_in(dataset.name)
+        ]
+
+
+def _errors(result: dg.ExecuteInProcessResult) -> dict[str, str]:
+    """Return, by step, why it failed: our sentence, or the exception's first line."""
+    found: dict[str, str] = {}
+    for event in result.filter_events(lambda e: e.is_step_failure):
+        data = event.step_failure_data
+        described = data.user_failure_data.description if data.user_failure_data else None
+        message = described or (data.error.to_string() if data.error else "")
+        found[event.step_key or ""] = message or "It failed; see the run in the UI."
+    return found
+
+
+def _progress_logger(progress: Progress) -> dg.LoggerDefinition:
+    """Return a run logger that tells `progress` what the assets log, and prints nothing."""
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            meta = getattr(record, "dagster_meta", {})
+            if record.levelno >= logging.INFO and meta.get("dagster_event") is None:
+                progress(str(meta.get("orig_message", record.getMessage())))
+
+    @dg.logger
+    def progress_logger(_: dg.InitLoggerContext) -> logging.Logger:
+        logger = logging.Logger("etl_assets.progress", level=logging.INFO)  # noqa: LOG001  (one per run)
+        logger.addHandler(Handler())
+        return logger
+
+    return progress_logger

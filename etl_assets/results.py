@@ -1,0 +1,34 @@
+"""What a refresh did, for people and programs."""
+
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True)
+class KeyResult:
+    """What a refresh did to one key in one dataset.
+
+    Attributes:
+        status: `loaded`, `unchanged` or `failed`.
+        seconds: Wall time of the key's run, all its datasets together.
+        proof: The counts that agreed; empty when it failed.
+        error: Why it failed, and what to do; empty when it did not.
+    """
+
+    key: str
+    dataset: str
+    start: str
+    end: str
+    status: str
+    source_records: int
+    loaded_records: int
+    filtered: int
+    rejected: int
+    seconds: float
+    proof: str
+    load_id: str
+    run_id: str
+    error: str = ""
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the fields, for JSON."""
+        return asdict(self)

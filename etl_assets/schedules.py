@@ -1,0 +1,223 @@
+"""The refresh twice a day, the pruning beside it, and the sensor that follows the registry."""
+
+import datetime as dt
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+
+from etl_assets.assets import table_key
+from etl_assets.core.changes import keys_to_prune
+from etl_assets.core.datasets import Dataset
+from etl_assets.core.manifest import Load
+from etl_assets.core.registry import Registry
+from etl_assets.failures import RETRY_POLICY, reported_to_dagster
+from etl_assets.metadata import prune_metadata
+from etl_assets.partitions import describe_changes, sync_partitions
+from etl_assets.pipeline import new_id
+from etl_assets.resources import RegistryResource, WarehouseResource
+from etl_assets.settings import Settings
+from etl_assets.systems.protocols import Warehouse
+
+REFRESH_JOB = "refresh"
+PRUNE_JOB = "prune"
+SENSOR_INTERVAL_SECONDS = 30
+
+
+class PruneConfig(dg.Config):
+    """What a prune keeps.
+
+    Attributes:
+        due: The keys the calendar says; every other key leaves the tables.
+        allow_mass_removal: Whether more than half of a table's keys may go at once.
+    """
+
+    due: list[str]
+    allow_mass_removal: bool = False
+
+
+def build_refresh_schedule(settings: Settings) -> dg.ScheduleDefinition:
+    """Return the schedule that refreshes the keys due at each tick, a run per key."""
+
+    @dg.schedule(
+        name="refresh_schedule",
+        job_name=REFRESH_JOB,
+        cron_schedule=settings.schedule,
+        execution_timezone=settings.schedule_time_zone,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Refreshes every campaign the calendar says, a run per key.",
+    )
+    def refresh_schedule(
+        context: dg.ScheduleEvaluationContext, registry: RegistryResource
+    ) -> list[dg.RunRequest] | dg.SkipReason:
+        read = registry.open().read()  # an error fails the tick, and nothing is concluded from it
+        changes = sync_partitions(
+            context.instance, read, allow_mass_removal=settings.allow_mass_removal
+        )
+        if described := describe_changes(changes):
+            context.log.info(described)
+        moment = tick_moment(context, settings)
+        keys = keys_to_run(read, moment)
+        if not keys:
+            return dg.SkipReason(f"No campaign is due at {moment.isoformat()}.")
+        return [
+            dg.RunRequest(
+                run_key=f"{moment:%Y%m%dT%H%M%z}:{key}",
+                partition_key=key,
+                tags={"etl_assets/campaign": key, "etl_assets/tick": moment.isoformat()},
+                asset_selection=assets_of(read, key, settings),
+            )
+            for key in keys
+        ]
+
+    return refresh_schedule
+
+
+def build_prune_schedule(settings: Settings) -> dg.ScheduleDefinition:
+    """Return the schedule that removes the slices of keys that left the calendar."""
+
+    @dg.schedule(
+        name="prune_schedule",
+        job_name=PRUNE_JOB,
+        cron_schedule=settings.schedule,
+        execution_timezone=settings.schedule_time_zone,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Removes from the tables the keys that left the calendar.",
+    )
+    def prune_schedule(
+        context: dg.ScheduleEvaluationContext, registry: RegistryResource
+    ) -> dg.RunRequest | dg.SkipReason:
+        if settings.keep_expired:
+            return dg.SkipReason("ETL_ASSETS_KEEP_EXPIRED keeps keys that left the calendar.")
+        read = registry.open().read()
+        moment = tick_moment(context, settings)
+        due = keys_to_run(read, moment)
+        if not due and moment.date() not in read.entries:
+            return dg.SkipReason(
+                f"No campaign is due at {moment.isoformat()}, and the calendar does not say that"
+                " this is meant (an empty list for the date): the tables keep what they hold."
+            )
+        config = PruneConfig(due=due, allow_mass_removal=settings.allow_mass_removal)
+        return dg.RunRequest(
+            run_key=f"{moment:%Y%m%dT%H%M%z}",
+            run_config=dg.RunConfig(ops={"prune_tables": config}),
+            tags={"etl_assets/tick": moment.isoformat()},
+        )
+
+    return prune_schedule
+
+
+def build_registry_sensor(settings: Settings) -> dg.SensorDefinition:
+    """Return the sensor that keeps the partitions equal to the registry's keys."""
+
+    @dg.sensor(
+        name="registry_sensor",
+        minimum_interval_seconds=SENSOR_INTERVAL_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Adds a partition for a new campaign and removes that of one which is gone.",
+    )
+    def registry_sensor(
+        context: dg.SensorEvaluationContext, registry: RegistryResource
+    ) -> dg.SensorResult:
+        read = registry.open().read()
+        changes = sync_partitions(
+            context.instance, read, allow_mass_removal=settings.allow_mass_removal
+        )
+        reason = describe_changes(changes) or f"{len(read.keys)} campaigns, no change."
+        for key, problem in read.problems.items():
+            context.log.error(f"Campaign {key} cannot be used: {problem}")
+        return dg.SensorResult(skip_reason=reason, cursor=read.digest)
+
+    return registry_sensor
+
+
+def build_prune_job(settings: Settings) -> dg.JobDefinition:
+    """Return the job that removes the slices of keys that left the calendar."""
+    datasets = settings.datasets
+
+    @dg.op(retry_policy=RETRY_POLICY, pool="warehouse")
+    def prune_tables(
+        context: dg.OpExecutionContext,
+        config: PruneConfig,
+        registry: RegistryResource,
+        warehouse: WarehouseResource,
+    ) -> None:
+        with reported_to_dagster():
+            uncertain = set(registry.open().read().problems)
+            opened = warehouse.open()
+            for dataset in datasets.values():
+                for load in prune_dataset(
+                    dataset, opened, due=set(config.due), uncertain=uncertain, run_id=context.run_id,
+                    allow_mass_removal=config.allow_mass_removal,
+                ):  # fmt: skip
+                    context.log.info(f"{load.campaign_key} left {load.table}: {load.proof}")
+                    context.log_event(
+                        dg.AssetMaterialization(
+                            table_key(dataset),
+                            partition=load.campaign_key,
+                            description="The key left the calendar; its slice was removed.",
+                            metadata=prune_metadata(load),
+                        )
+                    )
+
+    @dg.job(
+        name=PRUNE_JOB,
+        executor_def=dg.in_process_executor,
+        description="Removes from the tables every key that is not in `due`.",
+    )
+    def prune() -> None:
+        prune_tables()
+
+    return prune
+
+
+def prune_dataset(
+    dataset: Dataset,
+    warehouse: Warehouse,
+    *,
+    due: set[str],
+    uncertain: set[str],
+    run_id: str | None,
+    allow_mass_removal: bool,
+) -> list[Load]:
+    """Remove the slices of keys that left the calendar, each in its own transaction.
+
+    Raises:
+        MassRemovalError: When more than half of the table's keys would go; none goes.
+        WarehouseError: When a removal fails; that slice is what it was.
+    """
+    gone = keys_to_prune(
+        loaded=warehouse.slices(dataset).keys(),
+        due=due,
+        uncertain=uncertain,
+        allow_mass_removal=allow_mass_removal,
+    )
+    now = dt.datetime.now(dt.UTC)
+    return [
+        warehouse.prune(dataset, key, load_id=new_id(now), run_id=run_id, at=now) for key in gone
+    ]
+
+
+def tick_moment(context: dg.ScheduleEvaluationContext, settings: Settings) -> dt.datetime:
+    """Return the instant a tick stands for, also when it runs late, in the schedule's zone."""
+    return context.scheduled_execution_time.astimezone(ZoneInfo(settings.schedule_time_zone))
+
+
+def keys_to_run(registry: Registry, moment: dt.datetime) -> list[str]:
+    """Return the keys due at an instant, and those whose campaign cannot be read.
+
+    The latter fail in their own run, where people look; silence would hide them.
+    """
+    return sorted({*registry.due_at(moment), *registry.problems})
+
+
+def assets_of(registry: Registry, key: str, settings: Settings) -> list[dg.AssetKey] | None:
+    """Return the assets a key's run materializes; None for all of them."""
+    campaign = registry.campaigns.get(key)
+    if campaign is None or campaign.datasets is None:
+        return None
+    return [
+        dg.AssetKey([name, asset])
+        for name in settings.datasets
+        if campaign.takes_part_in(name)
+        for asset in ("rds_extract", "s3_staging_csv", "redshift_table")
+    ]

@@ -1,0 +1,159 @@
+"""What the environment says. Nothing else in the package reads it."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from etl_assets.core.datasets import Dataset, index_datasets, parse_dataset
+from etl_assets.core.errors import DocumentError, PermanentError
+from etl_assets.systems import connect
+from etl_assets.systems.protocols import RegistryStore, Source, Staging, Warehouse
+
+PACKAGED_DATASETS = Path(__file__).parent / "datasets"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The platform's settings; every field has its environment variable in `VARIABLES`.
+
+    Attributes:
+        home: Folder of all embedded state, Dagster's included.
+        registry_url: Where campaigns, calendar and rule sets are.
+        source_url: Where records are read.
+        staging_url: Where extracts and parts are kept.
+        warehouse_url: Where records are loaded.
+        datasets_folder: The dataset documents.
+        schedule: Cron expression of the refresh.
+        schedule_time_zone: IANA name; the cron and the calendar's dates are in it.
+        keep_expired: Whether keys that left the calendar stay in the tables.
+        allow_mass_removal: Whether more than half of the keys may go at once.
+    """
+
+    home: Path = Path("var")
+    registry_url: str = ""
+    source_url: str = ""
+    staging_url: str = ""
+    warehouse_url: str = ""
+    datasets_folder: Path = field(default=PACKAGED_DATASETS)
+    schedule: str = "0 3,14 * * *"
+    schedule_time_zone: str = "UTC"
+    keep_expired: bool = False
+    allow_mass_removal: bool = False
+
+    def __post_init__(self) -> None:
+        home = self.home.absolute()
+        defaults = {
+            "home": home,
+            "registry_url": f"file:{home}/registry",
+            "source_url": f"sqlite:///{home}/source.sqlite",
+            "staging_url": f"file:{home}/staging",
+            "warehouse_url": f"duckdb:///{home}/warehouse.duckdb",
+        }
+        for name, default in defaults.items():
+            if name == "home" or not getattr(self, name):
+                object.__setattr__(self, name, default)
+        for name in ("registry_url", "source_url", "staging_url", "warehouse_url"):
+            _refuse_password(VARIABLES[name], getattr(self, name))
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Settings":
+        """Return the settings of the process's environment, or of the mapping given.
+
+        Raises:
+            PermanentError: When a variable has a value it cannot have.
+        """
+        environment = os.environ if environment is None else environment
+        values: dict[str, object] = {}
+        for name, variable in VARIABLES.items():
+            text = environment.get(variable, "").strip()
+            if not text:
+                continue
+            if name in ("home", "datasets_folder"):
+                values[name] = Path(text)
+            elif name in ("keep_expired", "allow_mass_removal"):
+                values[name] = _boolean(variable, text)
+            else:
+                values[name] = text
+        return cls(**values)  # type: ignore[arg-type]
+
+    @cached_property
+    def datasets(self) -> dict[str, Dataset]:
+        """The datasets, by name.
+
+        Raises:
+            DocumentError: When a document is not valid.
+            PermanentError: When there is none.
+        """
+        found = []
+        for path in sorted(self.datasets_folder.glob("*.y*ml")):
+            dataset = parse_dataset(path.read_text(encoding="utf-8"), path.name)
+            if dataset.name != path.stem:
+                problem = f"`dataset` is `{dataset.name}`; it must be the file's name"
+                raise DocumentError(path.name, [problem])
+            found.append((path.name, dataset))
+        if not found:
+            raise PermanentError(
+                f"There is no dataset document in {self.datasets_folder}.",
+                "Set ETL_ASSETS_DATASETS to the folder that holds them.",
+            )
+        return index_datasets(found)
+
+    @property
+    def dagster_home(self) -> Path:
+        """Folder of Dagster's instance."""
+        return self.home / "dagster"
+
+    def open_registry(self) -> RegistryStore:
+        """Return the registry."""
+        return connect.open_registry(self.registry_url, self.datasets.keys())
+
+    def open_source(self) -> Source:
+        """Return the source."""
+        return connect.open_source(self.source_url)
+
+    def open_staging(self) -> Staging:
+        """Return the staging store."""
+        return connect.open_staging(self.staging_url)
+
+    def open_warehouse(self) -> Warehouse:
+        """Return the warehouse."""
+        return connect.open_warehouse(self.warehouse_url)
+
+
+VARIABLES = {
+    "home": "ETL_ASSETS_HOME",
+    "registry_url": "ETL_ASSETS_REGISTRY",
+    "source_url": "ETL_ASSETS_SOURCE",
+    "staging_url": "ETL_ASSETS_STAGING",
+    "warehouse_url": "ETL_ASSETS_WAREHOUSE",
+    "datasets_folder": "ETL_ASSETS_DATASETS",
+    "schedule": "ETL_ASSETS_SCHEDULE",
+    "schedule_time_zone": "ETL_ASSETS_SCHEDULE_TIME_ZONE",
+    "keep_expired": "ETL_ASSETS_KEEP_EXPIRED",
+    "allow_mass_removal": "ETL_ASSETS_ALLOW_MASS_REMOVAL",
+}
+"""The environment variable of each field of `Settings`."""
+
+
+def _boolean(variable: str, text: str) -> bool:
+    values = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    if text.lower() not in values:
+        raise PermanentError(f"{variable} is {text!r}.", "Write true or false.")
+    return values[text.lower()]
+
+
+def _refuse_password(variable: str, url: str) -> None:
+    """Raise when a URL carries a password: URLs are shown in the UI and in logs."""
+    try:
+        password = sa.make_url(url).password
+    except sa.exc.ArgumentError:
+        return
+    if password:
+        raise PermanentError(
+            f"{variable} carries a password, and URLs are shown in the UI and in logs.",
+            f"Take it out of the URL and set {variable}_PASSWORD.",
+        )

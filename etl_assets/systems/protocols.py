@@ -1,0 +1,180 @@
+"""The four seams: what the platform asks of a registry, a source, a store and a warehouse."""
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import pyarrow as pa
+
+from etl_assets.core.campaigns import Scalar
+from etl_assets.core.columns import Column
+from etl_assets.core.datasets import Dataset
+from etl_assets.core.manifest import Load, Part, Stage
+from etl_assets.core.registry import Registry
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of `etl-assets doctor`.
+
+    Attributes:
+        name: What was tried, such as "readable".
+        ok: Whether it works.
+        detail: Version, path or count; or why it does not work.
+        remedy: What to do when it does not.
+    """
+
+    name: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+
+
+class RegistryStore(Protocol):
+    """Where campaigns, the calendar and rule sets are kept."""
+
+    def read(self) -> Registry:
+        """Return everything, read consistently.
+
+        Raises:
+            RegistryError: When it cannot be read. Nothing may be concluded then, least of
+                all that there are no keys.
+            DocumentError: When a document is not valid and it is uncertain what it means.
+        """
+        ...
+
+    def check(self) -> list[Check]:
+        """Return whether it can be reached, read and written."""
+        ...
+
+
+class SourceSnapshot(Protocol):
+    """One dataset query, bound, inside one read-only consistent snapshot."""
+
+    columns: tuple[Column, ...]
+
+    def count(self) -> int:
+        """Return COUNT(*) of the query, in the snapshot.
+
+        Raises:
+            SourceError: When the source refuses the query.
+            TransientError: When the connection was lost.
+        """
+        ...
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Yield the records in order, typed as `columns`; memory is one batch.
+
+        Raises:
+            SourceError: When a value is not of its column's type, with column, record and value.
+            TransientError: When the connection was lost; what was yielded is to be discarded.
+        """
+        ...
+
+
+class Source(Protocol):
+    """The database that records are extracted from; it is never written."""
+
+    def snapshot(
+        self, dataset: Dataset, bindings: dict[str, Scalar]
+    ) -> AbstractContextManager[SourceSnapshot]:
+        """Open a snapshot of a dataset's query.
+
+        Raises:
+            SourceError: When the query is refused, or a column's type is not known.
+            TransientError: When the source cannot be reached.
+        """
+        ...
+
+    def check(self) -> list[Check]:
+        """Return whether it can be reached and read."""
+        ...
+
+
+class Staging(Protocol):
+    """The append-only store of extracts and staged parts; a path is written once."""
+
+    def scratch(self) -> AbstractContextManager[Path]:
+        """Give a private folder for files in the making; it goes with the context."""
+        ...
+
+    def put(self, path: str, file: Path) -> Part:
+        """Store a finished file whole under a path that must not exist yet.
+
+        Raises:
+            StagingError: When the path exists with other content, or cannot be written.
+        """
+        ...
+
+    def put_text(self, path: str, text: str) -> Part:
+        """Store a small text; as `put`."""
+        ...
+
+    def read_text(self, path: str) -> str:
+        """Return a small text.
+
+        Raises:
+            StagingError: When there is none.
+        """
+        ...
+
+    def fetch(self, parts: Sequence[Part]) -> AbstractContextManager[list[Path]]:
+        """Give local files with the parts' bytes, each proven by size and SHA-256.
+
+        Raises:
+            StagingError: When a part is missing, cut short or changed.
+        """
+        ...
+
+    def uri(self, path: str) -> str:
+        """Return the full URI of a path, for people."""
+        ...
+
+    def check(self) -> list[Check]:
+        """Return whether it can be reached, read and written."""
+        ...
+
+
+class Warehouse(Protocol):
+    """The database readers use. Every change is one transaction with its ledger row."""
+
+    def load(
+        self, stage: Stage, files: Sequence[Path], *, stage_path: str, run_id: str | None
+    ) -> Load:
+        """Replace the campaign's slice of the table with the staged records.
+
+        Loading the same stage again changes nothing and returns the first load's row.
+
+        Raises:
+            ProofError: When counts differ; the slice is what it was.
+            WarehouseError: When the warehouse refuses the load; the slice is what it was.
+            TransientError: When the warehouse is busy or cannot be reached; a retry is safe.
+        """
+        ...
+
+    def prune(
+        self, dataset: Dataset, key: str, *, load_id: str, run_id: str | None, at: dt.datetime
+    ) -> Load:
+        """Remove a campaign's slice from the table; errors as `load`."""
+        ...
+
+    def loads(
+        self, *, dataset: str | None = None, key: str | None = None, limit: int | None = None
+    ) -> list[Load]:
+        """Return rows of the ledger, newest first; none when there is no ledger yet."""
+        ...
+
+    def current(self, dataset: Dataset, key: str) -> Load | None:
+        """Return the ledger row that made the key's slice what it is now."""
+        ...
+
+    def slices(self, dataset: Dataset) -> dict[str, int]:
+        """Return the records the table holds, by campaign key, counted now."""
+        ...
+
+    def check(self) -> list[Check]:
+        """Return whether it can be reached, read and written."""
+        ...

@@ -1,0 +1,134 @@
+"""The staging store as a folder: append-only, each object whole or absent.
+
+An object is written beside its place, flushed, then linked to its name: the link fails
+when the name exists, so nothing is ever overwritten, and a crash leaves no half object.
+"""
+
+import contextlib
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+from etl_assets.core.errors import StagingError
+from etl_assets.core.manifest import Part
+from etl_assets.systems.protocols import Check
+
+_SCRATCH = ".scratch"
+
+
+class FileStaging:
+    """A staging store below a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        """Remember where the store is; nothing is written before it is needed."""
+        self.folder = folder
+
+    @contextlib.contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """Give a private folder on the store's own file system; see `Staging.scratch`."""
+        parent = self.folder / _SCRATCH
+        with self._explained(parent):
+            parent.mkdir(parents=True, exist_ok=True)
+            folder = Path(tempfile.mkdtemp(dir=parent))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def put(self, path: str, file: Path) -> Part:
+        """Store a finished file; see `Staging.put`. The file itself may be moved."""
+        part = Part(path=path, bytes=file.stat().st_size, sha256=sha256_of(file))
+        target = self._local(path)
+        with self._explained(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with file.open("rb+") as handle:
+                os.fsync(handle.fileno())
+            try:
+                os.link(file, target)
+            except FileExistsError:
+                if sha256_of(target) != part.sha256:
+                    raise StagingError(
+                        f"{self.uri(path)} exists already with other content.",
+                        "Run the refresh again; it writes under a new path.",
+                    ) from None
+        return part
+
+    def put_text(self, path: str, text: str) -> Part:
+        """Store a small text; see `Staging.put_text`."""
+        with self.scratch() as folder:
+            file = folder / "text"
+            with self._explained(file):
+                file.write_text(text, encoding="utf-8")
+            return self.put(path, file)
+
+    def read_text(self, path: str) -> str:
+        """Return a small text; see `Staging.read_text`."""
+        with self._explained(self._local(path)):
+            return self._local(path).read_text(encoding="utf-8")
+
+    @contextlib.contextmanager
+    def fetch(self, parts: Sequence[Part]) -> Iterator[list[Path]]:
+        """Give the stored files themselves, proven; see `Staging.fetch`."""
+        files = []
+        for part in parts:
+            file = self._local(part.path)
+            with self._explained(file):
+                size = file.stat().st_size
+            if size != part.bytes or sha256_of(file) != part.sha256:
+                raise StagingError(
+                    f"The staged object {self.uri(part.path)} was changed or cut short"
+                    f" ({size} bytes, written with {part.bytes}).",
+                    "Refresh the campaign with --force; it makes new objects.",
+                )
+            files.append(file)
+        yield files
+
+    def uri(self, path: str) -> str:
+        """Return the `file:` URI of a path."""
+        return self._local(path).absolute().as_uri()
+
+    def check(self) -> list[Check]:
+        """Return whether an object can be written, read back and removed."""
+        try:
+            with self.scratch() as folder:
+                probe = folder / "probe"
+                probe.write_bytes(b"probe")
+                os.link(probe, folder / "linked")
+        except (StagingError, OSError) as error:
+            remedy = "Give this user write access, or set ETL_ASSETS_STAGING to another folder."
+            return [Check("writable", ok=False, detail=str(error), remedy=remedy)]
+        free = shutil.disk_usage(self.folder).free
+        return [
+            Check("writable", ok=True, detail=str(self.folder)),
+            Check(
+                "space",
+                ok=free > 1 << 30,
+                detail=f"{free / (1 << 30):.1f} GiB free",
+                remedy="Free some space: an extract and its parts need about as much as its CSV.",
+            ),
+        ]
+
+    def _local(self, path: str) -> Path:
+        pure = PurePosixPath(path)
+        if pure.is_absolute() or ".." in pure.parts:
+            raise StagingError(f"{path!r} is not a path below the staging store.", "")
+        return self.folder / pure
+
+    @contextlib.contextmanager
+    def _explained(self, place: Path) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StagingError(
+                f"The staging store failed at {place}: {error.strerror or error}.",
+                "Check that the folder is there, writable and has space (`etl-assets doctor`).",
+            ) from error
+
+
+def sha256_of(file: Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hexadecimal; memory is one block."""
+    with file.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -1,0 +1,319 @@
+"""The embedded warehouse: one DuckDB file.
+
+A load is one transaction: ledger check, DELETE of the slice, INSERT from the parts, counts,
+ledger row, COMMIT. DuckDB lets one process at a time open the file for writing and none read
+it meanwhile, so it is open only while something is done, and whoever finds it taken waits.
+"""
+
+import contextlib
+import datetime as dt
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import duckdb
+
+from etl_assets.core.columns import LOAD_COLUMNS
+from etl_assets.core.datasets import Dataset
+from etl_assets.core.errors import ProofError, TransientError, WarehouseError
+from etl_assets.core.manifest import Load, Stage
+from etl_assets.core.sql import column_list, quote_identifier, quote_literal, quote_table
+from etl_assets.systems.protocols import Check
+
+LEDGER = quote_table("etl_assets", "loads")
+_LOAD_TYPES = {"campaign_key": "VARCHAR", "load_id": "VARCHAR", "loaded_at": "TIMESTAMP"}
+_LINE_BYTES = 8 << 20  # twice what Redshift takes as one input record
+_FIRST_WAIT_SECONDS = 0.05
+_LONGEST_WAIT_SECONDS = 1.0
+
+
+class DuckDBWarehouse:
+    """A DuckDB file as a warehouse; see `Warehouse`.
+
+    Args:
+        path: The file; made when absent.
+        memory_limit: What DuckDB may use before it spills to disk.
+        patience_seconds: How long to wait for another process to release the file.
+    """
+
+    def __init__(
+        self, path: Path, *, memory_limit: str = "256MB", patience_seconds: float = 60.0
+    ) -> None:
+        self.path = path
+        self._memory_limit = memory_limit
+        self._patience_seconds = patience_seconds
+
+    def load(
+        self, stage: Stage, files: Sequence[Path], *, stage_path: str, run_id: str | None
+    ) -> Load:
+        """Replace the campaign's slice with the staged records; see `Warehouse.load`."""
+        what = f"The load of {stage.dataset} for campaign {stage.campaign_key}"
+        with self._transaction(what) as connection:
+            started_at = _now()
+            done = _ledger_rows(connection, "WHERE load_id = ?", [stage.load_id])
+            if done:
+                return done[0]
+            self._prepare_table(connection, stage)
+            target = quote_table("main", stage.table)
+            key = [stage.campaign_key]
+            before = _one(connection, f"SELECT count(*) FROM {target} WHERE campaign_key = ?", key)
+            connection.execute(f"DELETE FROM {target} WHERE campaign_key = ?", key)
+            if files:
+                names = column_list([*(c.name for c in stage.columns), *LOAD_COLUMNS])
+                connection.execute(
+                    f"INSERT INTO {target} ({names}) SELECT *, ?, ?, ? FROM {_read_parts(stage, files)}",
+                    [stage.campaign_key, stage.load_id, started_at],
+                )
+            after = _one(connection, f"SELECT count(*) FROM {target} WHERE campaign_key = ?", key)
+            _prove(stage, after)
+            load = Load(
+                kind="load",
+                records=after,
+                replaced_records=before,
+                proof=f"{stage.source_records:,} read = {after:,} loaded"
+                f" + {stage.filtered:,} filtered + {stage.rejected:,} rejected",
+                stage=stage_path,
+                run_id=run_id,
+                started_at=started_at,
+                committed_at=_now(),
+                **stage.model_dump(
+                    include=set(Load.model_fields) & set(Stage.model_fields) - {"records"}
+                ),
+            )
+            _write_ledger(connection, load)
+        return load
+
+    def prune(
+        self, dataset: Dataset, key: str, *, load_id: str, run_id: str | None, at: dt.datetime
+    ) -> Load:
+        """Remove a campaign's slice; see `Warehouse.prune`."""
+        target = quote_table("main", dataset.table)
+        with self._transaction(f"The removal of {key} from {dataset.table}") as connection:
+            total = _one(connection, f"SELECT count(*) FROM {target}", [])
+            gone = _one(connection, f"SELECT count(*) FROM {target} WHERE campaign_key = ?", [key])
+            connection.execute(f"DELETE FROM {target} WHERE campaign_key = ?", [key])
+            left = _one(connection, f"SELECT count(*) FROM {target}", [])
+            if left != total - gone:
+                raise ProofError(
+                    f"The removal of {key} from {dataset.table} would leave {left:,} records"
+                    f" instead of {total - gone:,}; it was rolled back.",
+                    "Run `etl-assets doctor`, then try again.",
+                )
+            load = Load(
+                load_id=load_id, kind="prune", dataset=dataset.name, table=dataset.table,
+                campaign_key=key, records=0, replaced_records=gone, source_records=0, filtered=0,
+                rejected=0, rule_version=0, rules_digest="", inputs_digest="", extract_id=None,
+                stage=None, run_id=run_id, started_at=at, committed_at=_now(),
+                proof=f"{total:,} in the table - {gone:,} of {key} = {left:,} left",
+            )  # fmt: skip
+            _write_ledger(connection, load)
+        return load
+
+    def loads(
+        self, *, dataset: str | None = None, key: str | None = None, limit: int | None = None
+    ) -> list[Load]:
+        """Return rows of the ledger, newest first; see `Warehouse.loads`."""
+        with self._reading() as connection:
+            if connection is None:
+                return []
+            where = "WHERE (?1 IS NULL OR dataset = ?1) AND (?2 IS NULL OR campaign_key = ?2)"
+            tail = f"{where} ORDER BY committed_at DESC, load_id DESC LIMIT ?3"
+            return _ledger_rows(connection, tail, [dataset, key, limit or 1 << 40])
+
+    def current(self, dataset: Dataset, key: str) -> Load | None:
+        """Return the newest ledger row of a key; see `Warehouse.current`."""
+        return next(iter(self.loads(dataset=dataset.name, key=key, limit=1)), None)
+
+    def slices(self, dataset: Dataset) -> dict[str, int]:
+        """Count the table's records by key; see `Warehouse.slices`."""
+        with self._reading() as connection:
+            if connection is None or not _table_columns(connection, dataset.table):
+                return {}
+            counted = f"SELECT campaign_key, count(*) FROM {quote_table('main', dataset.table)} GROUP BY 1"
+            return dict(connection.execute(counted).fetchall())
+
+    def check(self) -> list[Check]:
+        """Return whether the file can be opened for writing, and its version."""
+        try:
+            with self._transaction("The check of the warehouse") as connection:
+                version = connection.execute("SELECT version()").fetchone()
+                rows = _one(connection, f"SELECT count(*) FROM {LEDGER}", [])
+        except (WarehouseError, TransientError) as error:
+            return [Check("writable", ok=False, detail=error.message, remedy=error.remedy)]
+        found = version[0] if version else ""
+        return [Check("writable", ok=True, detail=f"DuckDB {found}, {rows} loads, {self.path}")]
+
+    def _prepare_table(self, connection: duckdb.DuckDBPyConnection, stage: Stage) -> None:
+        """Create the target table, or add the columns it lacks; refuse a changed type."""
+        wanted = {c.name: c.type.duckdb for c in stage.columns} | _LOAD_TYPES
+        target = quote_table("main", stage.table)
+        existing = _table_columns(connection, stage.table)
+        if not existing:
+            listed = ", ".join(f"{quote_identifier(n)} {t}" for n, t in wanted.items())
+            connection.execute(f"CREATE TABLE {target} ({listed})")
+        else:
+            changed = [f"`{n}` from {t} to {wanted[n]}" for n, t in existing.items()
+                       if n in wanted and _plain(t) != _plain(wanted[n])]  # fmt: skip
+            if changed:
+                raise WarehouseError(
+                    f"The load of {stage.dataset} for campaign {stage.campaign_key} would change"
+                    f" the type of {', '.join(changed)}; nothing was loaded.",
+                    "Keep the type with a cast rule, or load into another table.",
+                )
+            for name in wanted.keys() - existing.keys():
+                connection.execute(
+                    f"ALTER TABLE {target} ADD COLUMN {quote_identifier(name)} {wanted[name]}"
+                )
+        for column in stage.columns:
+            if column.comment:
+                connection.execute(
+                    f"COMMENT ON COLUMN {target}.{quote_identifier(column.name)}"
+                    f" IS {quote_literal(column.comment)}"
+                )
+
+    @contextlib.contextmanager
+    def _transaction(self, what: str) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open the file and a transaction; commit at the end, roll back on any exception."""
+        with self._open(read_only=False) as connection:
+            try:
+                connection.execute("BEGIN")
+                _create_ledger(connection)
+                yield connection
+                connection.execute("COMMIT")
+            except duckdb.Error as error:
+                raise WarehouseError(
+                    f"{what} failed: {str(error).splitlines()[0]}; the table is as it was.",
+                    "See the message; `etl-assets doctor` checks the warehouse and its disk.",
+                ) from error
+            # Closing the connection rolls back what was not committed.
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[duckdb.DuckDBPyConnection | None]:
+        """Open the file for reading; None when there is no file or no ledger yet."""
+        if not self.path.exists():
+            yield None
+            return
+        with self._open(read_only=True) as connection:
+            ledger = connection.execute(
+                "SELECT 1 FROM information_schema.tables WHERE table_schema = 'etl_assets'"
+            ).fetchone()
+            yield connection if ledger else None
+
+    @contextlib.contextmanager
+    def _open(self, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+        connection = self._connect(read_only=read_only)
+        try:
+            connection.execute(f"SET memory_limit = {quote_literal(self._memory_limit)}")
+            connection.execute("SET preserve_insertion_order = false")
+            connection.execute("SET TimeZone = 'UTC'")
+            yield connection
+        finally:
+            connection.close()
+
+    def _connect(self, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+        """Open the file, waiting while another process has it."""
+        deadline = time.monotonic() + self._patience_seconds
+        wait = _FIRST_WAIT_SECONDS
+        while True:
+            try:
+                if not read_only:
+                    self.path.parent.mkdir(parents=True, exist_ok=True)
+                return duckdb.connect(str(self.path), read_only=read_only)
+            except (duckdb.Error, OSError) as error:
+                message = str(error).splitlines()[0]
+                if "lock" not in message:
+                    raise WarehouseError(
+                        f"The warehouse {self.path} cannot be opened: {message}.",
+                        "Check that its folder is there, writable and has space.",
+                    ) from error
+                if time.monotonic() > deadline:
+                    raise TransientError(
+                        f"The warehouse {self.path} was in use by another process for"
+                        f" {self._patience_seconds:.0f} s: {message.partition('. See')[0]}.",
+                        "Close that process, then try again; the table is as it was.",
+                    ) from error
+                time.sleep(wait)
+                wait = min(2 * wait, _LONGEST_WAIT_SECONDS)
+
+
+def _read_parts(stage: Stage, files: Sequence[Path]) -> str:
+    """Return the read_csv(…) that reads the staged parts with their exact types."""
+    columns = ", ".join(
+        f"{quote_literal(c.name)}: {quote_literal(c.type.duckdb)}" for c in stage.columns
+    )
+    paths = ", ".join(quote_literal(str(file)) for file in files)
+    return (
+        f"read_csv([{paths}], auto_detect = false, header = false, delim = ',', quote = '\"',"
+        f" escape = '\"', nullstr = {quote_literal(stage.null_token)}, allow_quoted_nulls = false,"
+        f" compression = 'zstd', max_line_size = {_LINE_BYTES}, buffer_size = {2 * _LINE_BYTES}, strict_mode = true,"
+        f" columns = {{{columns}}})"
+    )
+
+
+def _prove(stage: Stage, loaded: int) -> None:
+    """Raise unless every record that was read is accounted for."""
+    if loaded != stage.records:
+        raise ProofError(
+            f"The load of {stage.dataset} for campaign {stage.campaign_key} put {loaded:,} records"
+            f" into the table, but {stage.records:,} were staged; it was rolled back.",
+            "Refresh the campaign with --force; if it happens again, keep the staged parts.",
+        )
+    if stage.records + stage.filtered + stage.rejected != stage.source_records:
+        raise ProofError(
+            f"{stage.dataset} for campaign {stage.campaign_key}: {stage.source_records:,} records"
+            f" were read, but {stage.records:,} staged, {stage.filtered:,} filtered and"
+            f" {stage.rejected:,} rejected; nothing was loaded.",
+            "Refresh the campaign with --force; if it happens again, report the rule set.",
+        )
+
+
+def _create_ledger(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute("CREATE SCHEMA IF NOT EXISTS etl_assets")
+    connection.execute(
+        f"CREATE TABLE IF NOT EXISTS {LEDGER} (load_id VARCHAR NOT NULL, kind VARCHAR NOT NULL,"
+        ' dataset VARCHAR NOT NULL, "table" VARCHAR NOT NULL, campaign_key VARCHAR NOT NULL,'
+        " records BIGINT NOT NULL, replaced_records BIGINT NOT NULL, source_records BIGINT NOT NULL,"
+        " filtered BIGINT NOT NULL, rejected BIGINT NOT NULL, rule_version INTEGER NOT NULL,"
+        " rules_digest VARCHAR NOT NULL, inputs_digest VARCHAR NOT NULL, extract_id VARCHAR,"
+        " stage VARCHAR, run_id VARCHAR, proof VARCHAR NOT NULL, started_at TIMESTAMPTZ NOT NULL,"
+        " committed_at TIMESTAMPTZ NOT NULL)"
+    )
+
+
+def _ledger_rows(
+    connection: duckdb.DuckDBPyConnection, tail: str, parameters: list[object]
+) -> list[Load]:
+    names = list(Load.model_fields)
+    rows = connection.execute(f"SELECT {column_list(names)} FROM {LEDGER} {tail}", parameters)
+    return [Load(**dict(zip(names, row, strict=True))) for row in rows.fetchall()]
+
+
+def _write_ledger(connection: duckdb.DuckDBPyConnection, load: Load) -> None:
+    row = load.model_dump()
+    marks = ", ".join("?" for _ in row)
+    connection.execute(
+        f"INSERT INTO {LEDGER} ({column_list(row)}) VALUES ({marks})", list(row.values())
+    )
+
+
+def _table_columns(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, str]:
+    """Return a table's columns with their DuckDB types; none when there is no such table."""
+    rows = connection.execute(
+        "SELECT column_name, data_type FROM duckdb_columns()"
+        " WHERE schema_name = 'main' AND table_name = ? ORDER BY column_index",
+        [table],
+    ).fetchall()
+    return dict(rows)
+
+
+def _plain(duckdb_type: str) -> str:
+    return duckdb_type.replace(" ", "").upper()
+
+
+def _one(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[object]) -> int:
+    row = connection.execute(sql, parameters).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
