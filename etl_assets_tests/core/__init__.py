@@ -1,0 +1,1 @@
+"""Tests of what the platform knows, without a database or a file."""

@@ -1,0 +1,44 @@
+"""What tests stand on: the sample, built once, and a small platform, built per test."""
+
+import shutil
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+from etl_assets.demo import sample
+from etl_assets.settings import Settings
+from etl_assets_tests.small import Small
+
+# The same examples every time: what fails once fails again. No deadline: machines differ.
+hypothesis.settings.register_profile("same", deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("same")
+
+
+@pytest.fixture(scope="session")
+def sample_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the whole sample: `source.sqlite` and `registry`. Not to be written."""
+    home = tmp_path_factory.mktemp("sample")
+    sample.build_source(home / "source.sqlite")
+    sample.build_registry(home / "registry")
+    return home
+
+
+@pytest.fixture
+def settings(sample_home: Path, tmp_path: Path) -> Settings:
+    """Settings over the sample's source, with a home and a copy of the registry of its own."""
+    home = tmp_path / "home"
+    shutil.copytree(sample_home / "registry", home / "registry")
+    return Settings(home=home, source_url=f"sqlite:///{sample_home}/source.sqlite")
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Small:
+    """A small platform whose documents and source a test can write."""
+    return Small(tmp_path / "small").build()
+
+
+@pytest.fixture
+def small_settings(small: Small) -> Settings:
+    """Settings over a small platform, as it was built."""
+    return small.settings()
