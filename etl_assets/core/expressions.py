@@ -55,10 +55,19 @@ _TYPES = frozenset(
     {
         exp.DType.BOOLEAN, exp.DType.SMALLINT, exp.DType.INT, exp.DType.BIGINT, exp.DType.DECIMAL,
         exp.DType.DOUBLE, exp.DType.FLOAT, exp.DType.VARCHAR, exp.DType.TEXT, exp.DType.DATE,
-        exp.DType.TIMESTAMP,
+        exp.DType.TIMESTAMP, exp.DType.TIMESTAMPNTZ,
     }
 )  # fmt: skip
 """The types a cast inside an expression may name."""
+
+_UNITS = frozenset(
+    {
+        "century", "day", "dayofweek", "dayofyear", "decade", "dow", "doy", "epoch", "hour",
+        "isodow", "isoyear", "microsecond", "millennium", "millisecond", "minute", "month",
+        "quarter", "second", "week", "year",
+    }
+)  # fmt: skip
+"""The bare words an expression may hold: parts of a date. They are rendered as they are."""
 
 _ALLOWED = frozenset((*FUNCTIONS.values(), *_SYNTAX))
 
@@ -78,6 +87,18 @@ def render_expression(
         RuleError: When it cannot be parsed, names a column or parameter that is not there,
             or holds anything that is not allowed.
     """
+    tree = _parse(text, where)
+    for node in list(tree.walk()):
+        _check(node, columns, where)
+    bound = tree.transform(lambda node: _bind(node, bindings, where))
+    sql = str(bound.sql(dialect="duckdb", identify=True, comments=False))
+    for node in _parse(sql, where).walk():  # sqlglot writes some calls as other ones
+        _check(node, columns, where)
+    return sql
+
+
+def _parse(text: str, where: str) -> exp.Expr:
+    """Return the tree of one expression."""
     try:
         trees = sqlglot.parse(text, read="duckdb")
     except sqlglot.errors.SqlglotError as error:
@@ -88,11 +109,7 @@ def render_expression(
         ) from error
     if len(trees) != 1 or trees[0] is None:
         raise RuleError(f"{where}: {text!r} is not one expression.", "Write one expression.")
-    tree = trees[0]
-    for node in list(tree.walk()):
-        _check(node, columns, where)
-    bound = tree.transform(lambda node: _bind(node, bindings, where))
-    return str(bound.sql(dialect="duckdb", identify=True, comments=False))
+    return trees[0]
 
 
 def _check(node: exp.Expr, columns: Collection[str], where: str) -> None:
@@ -106,6 +123,11 @@ def _check(node: exp.Expr, columns: Collection[str], where: str) -> None:
         return
     if isinstance(node, exp.DataType) and node.this not in _TYPES:
         raise RuleError(f"{where}: type {node.sql()} is not allowed.", "Use a plain column type.")
+    if isinstance(node, exp.Var) and node.name.lower() not in _UNITS:
+        raise RuleError(
+            f"{where}: `{node.name[:60]}` is not a part of a date.",
+            f"Parts of a date are {', '.join(sorted(_UNITS))}.",
+        )
     if type(node) in _ALLOWED:
         return
     if isinstance(node, exp.Func):
