@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from etl_assets.core.campaigns import Scalar
+from etl_assets.core.casts import exact_cast, holds
 from etl_assets.core.columns import LOAD_COLUMNS, RESERVED_PREFIX, Column, ColumnType
 from etl_assets.core.errors import RuleError
 from etl_assets.core.expressions import nearest, render_expression
@@ -170,16 +171,22 @@ class _Compiler:
     def _derive(self, rule: Derive) -> None:
         where = f"Rule `{rule.id}`"
         sql = render_expression(rule.expression, self._names, self.bindings, where=where)
-        self._set(rule.id, rule.column, rule.type, f"CAST(({sql}) AS {rule.type.duckdb})")
+        # A filter may be there to keep away what cannot be computed: dropped records are not.
+        made = f"CASE WHEN {_OUT} IS NULL THEN CAST(({sql}) AS {rule.type.duckdb}) END"
+        too_long = f"length({made}) > {rule.type.precision}"
+        self._set(
+            rule.id, rule.column, rule.type, made,
+            bad=too_long if rule.type.name == "varchar" else None, value=made,
+        )  # fmt: skip
 
     def _filter(self, rule: Filter) -> None:
         where = f"Rule `{rule.id}`"
         sql = render_expression(rule.keep, self._names, self.bindings, where=where)
-        dropped = f"{_OUT} IS NULL AND ({sql}) IS NOT TRUE"
+        dropped = f"CASE WHEN {_OUT} IS NULL THEN ({sql}) IS NOT TRUE END"
         self._step(
             rule.id,
             column_list(self._names),
-            f"{_out(dropped, 'filtered', rule.id, None)}, {_NULLED}, {_RECORD}",
+            f"{_out(dropped, 'filtered', rule.id)}, {_NULLED}, {_RECORD}",
         )
         self.can_drop = True
 
@@ -192,6 +199,12 @@ class _Compiler:
                 f" in a column of type {made}.",
                 "Leave out `type`, or say what else happens to unmapped values.",
             )
+        for new in rule.values.values():
+            if new is not None and not holds(made, new):
+                raise RuleError(
+                    f"Rule `{rule.id}` gives `{column.name}` the value {new!r}, which is no {made}.",
+                    "Correct the value, or give the rule another `type`.",
+                )
         name = quote_identifier(column.name)
         cases = " ".join(
             f"WHEN {quote_literal(old)} THEN "
@@ -202,15 +215,19 @@ class _Compiler:
         sql = f"CASE CAST({name} AS VARCHAR) {cases} ELSE {rest} END"
         known = ", ".join(quote_literal(value) for value in rule.values)
         bad = f"{name} IS NOT NULL AND CAST({name} AS VARCHAR) NOT IN ({known})"
-        policy = None if rule.unmapped == "keep" else rule.unmapped
-        self._set(rule.id, column.name, made, sql, bad=bad if policy else None, policy=policy)
+        if rule.unmapped == "keep":
+            self._set(rule.id, column.name, made, sql)
+        else:
+            self._set(rule.id, column.name, made, sql, bad=bad, policy=rule.unmapped)
 
     def _cast(self, rule: Cast) -> None:
         column = self._column(rule.column, rule.id)
         name = quote_identifier(column.name)
         made = f"TRY_CAST({name} AS {rule.type.duckdb})"
-        bad = f"{name} IS NOT NULL AND NOT coalesce({_exact(name, made, column.type, rule.type)})"
-        self._set(rule.id, column.name, rule.type, made, bad=bad, policy=rule.on_error)
+        exact = exact_cast(name, made, column.type, rule.type)
+        bad = f"{name} IS NOT NULL AND ({exact}) IS NOT TRUE"
+        sql = f"CASE WHEN {bad} THEN NULL ELSE {made} END"
+        self._set(rule.id, column.name, rule.type, sql, bad=bad, policy=rule.on_error)
 
     def _set(
         self,
@@ -220,9 +237,13 @@ class _Compiler:
         sql: str,
         *,
         bad: str | None = None,
-        policy: str | None = None,
+        policy: str = "fail",
+        value: str | None = None,
     ) -> None:
-        """Add the step that sets one column, and what happens where `bad` is true."""
+        """Add the step that sets one column, and what happens where `bad` is true.
+
+        `value` is what errors show then, unless that is the column's earlier value.
+        """
         quoted = quote_identifier(name)
         if name in self._names:
             listed = ", ".join(
@@ -235,16 +256,16 @@ class _Compiler:
             listed = f"{column_list(self._names)}, {sql} AS {quoted}"
             self.columns = [*self.columns, Column(name=name, type=made)]
         out, nulled = _OUT, _NULLED
-        if policy == "null":
+        if bad and policy == "null":
             nulled = (
                 f"CASE WHEN {bad} THEN list_append({_NULLED}, {quote_literal(rule_id)})"
                 f" ELSE {_NULLED} END AS {_NULLED}"
             )
-        elif policy:
+        elif bad:
             outcome = "rejected" if policy == "reject" else "failed"
-            out = _out(f"{_OUT} IS NULL AND ({bad})", outcome, rule_id, name)
+            out = _out(f"{_OUT} IS NULL AND ({bad})", outcome, rule_id, name, value or quoted)
         self._step(rule_id, listed, f"{out}, {nulled}, {_RECORD}")
-        self.can_drop = self.can_drop or bool(policy)
+        self.can_drop = self.can_drop or bad is not None
 
     def _step(self, rule_id: str, columns: str, hidden: str) -> None:
         self.steps.append(f"SELECT {columns}, {hidden} FROM s{len(self.steps) - 1}")
@@ -264,37 +285,13 @@ class _Compiler:
         )
 
 
-def _out(condition: str, outcome: str, rule_id: str, column: str | None) -> str:
+def _out(
+    condition: str, outcome: str, rule_id: str, column: str | None = None, value: str = "NULL"
+) -> str:
     """Return the new `__etl_out`: what it was, or this outcome where the condition holds."""
     col = quote_literal(column) if column else "NULL"
-    value = f"CAST({quote_identifier(column)} AS VARCHAR)" if column else "NULL"
     return (
         f"CASE WHEN {condition} THEN {{'outcome': {quote_literal(outcome)},"
-        f" 'rule': {quote_literal(rule_id)}, 'col': {col}, 'value': {value}}}"
+        f" 'rule': {quote_literal(rule_id)}, 'col': {col}, 'value': CAST({value} AS VARCHAR)}}"
         f" ELSE {_OUT} END AS {_OUT}"
     )
-
-
-def _exact(name: str, made: str, old: ColumnType, new: ColumnType) -> str:
-    """Return the condition that a cast from `old` to `new` changed nothing.
-
-    DuckDB's TRY_CAST rounds ('1.5' to integer 2, 1.555 to decimal 1.56) and does not
-    enforce a varchar's length, so success alone proves nothing.
-    """
-    fits = f"{made} IS NOT NULL"
-    if new.name == "varchar":
-        return f"length({made}) <= {new.precision}"
-    if old.is_text and (new.is_integer or new.name == "decimal"):
-        # DECIMAL(38,18) sees the fraction that the type would round away; a number too
-        # large for it falls back to comparing as DOUBLE.
-        wide = f"TRY_CAST({name} AS DECIMAL(38,18))"
-        return (
-            f"{fits} AND CASE WHEN {wide} IS NULL"
-            f" THEN TRY_CAST({name} AS DOUBLE) = CAST({made} AS DOUBLE)"
-            f" ELSE {wide} = TRY_CAST({made} AS DECIMAL(38,18)) END"
-        )
-    if old.name in ("double", "real") or (old.name == "timestamp" and new.name == "date"):
-        return f"{fits} AND CAST({made} AS {old.duckdb}) = {name}"
-    if old.name == "decimal" and (new.is_integer or new.name == "decimal"):
-        return f"{fits} AND {made} = {name}"
-    return fits
