@@ -11,6 +11,9 @@ KEY_GRAMMAR = "a letter, then letters, digits, `_` or `-`, 64 characters at most
 """Safe as a path segment, an SQL literal, an S3 key, a Dagster partition key and a run tag."""
 
 _KEY = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_FIRST_DAY, _LAST_DAY = dt.date(1900, 1, 1), dt.date(9998, 12, 31)
+_LARGEST = 2**63 - 1
 _PARAMETER = re.compile(r"[a-z][a-z0-9_]{0,62}")
 SEASON_PARAMETERS = ("campaign_key", "start", "end", "starts_at", "ends_before")
 """The parameters every dataset query can bind besides the campaign's own."""
@@ -27,6 +30,20 @@ def check_key(key: str) -> str:
     if not _KEY.fullmatch(key):
         raise ValueError(f"{key!r} is not a campaign key ({KEY_GRAMMAR})")
     return key
+
+
+def read_date(text: str) -> dt.date:
+    """Return the date that `text` writes, as YYYY-MM-DD and in no other way.
+
+    Raises:
+        ValueError: When there is no such date.
+    """
+    try:
+        if _DATE.fullmatch(text):
+            return dt.date.fromisoformat(text)
+    except ValueError:
+        pass
+    raise ValueError("is not a date that exists, written YYYY-MM-DD")
 
 
 CampaignKey = Annotated[str, AfterValidator(check_key)]
@@ -61,13 +78,12 @@ class Campaign(BaseModel):
     @classmethod
     def _read_date(cls, value: object) -> object:
         if isinstance(value, str):
-            try:
-                return dt.date.fromisoformat(value)
-            except ValueError:
-                raise ValueError("is not a date that exists, written YYYY-MM-DD") from None
-        if isinstance(value, dt.date):
-            return value
-        raise ValueError("is not a date, written YYYY-MM-DD")
+            value = read_date(value)
+        if not isinstance(value, dt.date):
+            raise ValueError("is not a date, written YYYY-MM-DD")  # noqa: TRY004  (for pydantic)
+        if not _FIRST_DAY <= value <= _LAST_DAY:
+            raise ValueError(f"is not a day from {_FIRST_DAY} to {_LAST_DAY}")
+        return value
 
     @field_validator("time_zone")
     @classmethod
@@ -81,7 +97,9 @@ class Campaign(BaseModel):
     @field_validator("parameters")
     @classmethod
     def _parameter_names(cls, value: dict[str, Scalar]) -> dict[str, Scalar]:
-        for name in value:
+        for name, given in value.items():
+            if isinstance(given, int | float) and not abs(given) <= _LARGEST:
+                raise ValueError(f"`{name}` is not a number that a query can bind")
             if not _PARAMETER.fullmatch(name) or name in SEASON_PARAMETERS:
                 raise ValueError(
                     f"`{name}` cannot name a parameter (lower case letters, digits and `_`,"

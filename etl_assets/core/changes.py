@@ -44,7 +44,7 @@ def partition_changes(
     add = tuple(sorted(set(registered) - set(existing)))
     deferred = tuple(key for key in gone if key in in_flight)
     remove = tuple(key for key in gone if key not in in_flight)
-    if is_mass_removal(len(gone), len(existing)) and not allow_mass_removal:
+    if is_mass_removal(len(gone), len(set(existing))) and not allow_mass_removal:
         return PartitionChanges(add=add, deferred=deferred, refused=remove)
     return PartitionChanges(add=add, remove=remove, deferred=deferred)
 

@@ -98,8 +98,10 @@ class ColumnType:
         wanted = " ".join(declared.upper().split())
         for name, row in TYPES.items():
             if re.fullmatch(row.sqlite, wanted):
-                arguments = [int(a) for a in re.findall(r"\d+", wanted.partition("(")[2])]
-                return cls(name, *arguments)
+                try:
+                    return cls.parse(name + "".join(wanted.partition("(")[1:]))
+                except ValueError:  # DECIMAL(60,2) has a meaning in SQLite, but not here
+                    return None
         return None
 
     def __str__(self) -> str:

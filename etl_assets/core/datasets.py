@@ -133,6 +133,10 @@ def parse_select(query: str) -> exp.Query:
         raise ValueError(f"cannot be parsed as SQL: {detail}") from None
     if len(trees) != 1 or not isinstance(trees[0], exp.Query):
         raise ValueError("must be a single SELECT")
+    if "/*!" in query:
+        raise ValueError("must not hold a `/*!` comment, which MySQL runs")
+    if any(not select.expressions for select in trees[0].find_all(exp.Select)):
+        raise ValueError("selects no column")
     writes = (exp.DML, exp.DDL, exp.Command, exp.Into, exp.Lock)
     for node in trees[0].walk():
         if isinstance(node, writes) and not isinstance(node, exp.Query):

@@ -7,7 +7,7 @@ stay text until a model reads them.
 
 import difflib
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -17,6 +17,9 @@ from etl_assets.core.errors import DocumentError
 
 Model = TypeVar("Model", bound=BaseModel)
 Path = tuple[str | int, ...]
+
+
+_MERGE = "tag:yaml.org,2002:merge"
 
 
 class _Loader(yaml.SafeLoader):
@@ -45,35 +48,47 @@ class Document:
         """
         self.source = source
         self._lines: dict[Path, int] = {}
-        loader = _Loader(text)
+        self._walked: set[int] = set()
+        try:
+            loader = _Loader(text)
+        except yaml.YAMLError as error:
+            raise DocumentError(source, [" ".join(str(error).split())]) from error
         try:
             node = loader.get_single_node()
             if node is not None:
-                self._walk(node, ())
+                self._walk(loader, node, ())
             self.data: Any = loader.construct_document(node) if node is not None else None
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
             raise DocumentError(source, [f"line {line}: {error.problem}"]) from error
         except (yaml.YAMLError, ValueError) as error:
             raise DocumentError(source, [str(error)]) from error
+        except RecursionError:
+            raise DocumentError(source, ["it is nested too deep"]) from None
         finally:
             loader.dispose()
 
-    def _walk(self, node: yaml.Node, path: Path) -> None:
+    def _walk(self, loader: _Loader, node: yaml.Node, path: Path) -> None:
+        """Note the lines of everything in a node; refuse a key written twice."""
         self._lines[path] = node.start_mark.line + 1
+        if id(node) in self._walked:  # an alias: its lines are those of its anchor
+            return
+        self._walked.add(id(node))
         if isinstance(node, yaml.MappingNode):
-            seen: set[str] = set()
+            seen: set[object] = set()
             for key, value in node.value:
                 name = str(key.value)
-                if name in seen:
+                plain = isinstance(key, yaml.ScalarNode) and key.tag != _MERGE
+                same = loader.construct_object(key) if plain else name  # yes, Yes: both true
+                if same in seen:
                     line = key.start_mark.line + 1
                     raise DocumentError(self.source, [f"line {line}: `{name}` is written twice"])
-                seen.add(name)
-                self._walk(value, (*path, name))
+                seen.add(same)
+                self._walk(loader, value, (*path, name))
                 self._lines[(*path, name)] = key.start_mark.line + 1
         elif isinstance(node, yaml.SequenceNode):
             for index, item in enumerate(node.value):
-                self._walk(item, (*path, index))
+                self._walk(loader, item, (*path, index))
 
     def line(self, path: Sequence[str | int]) -> int:
         """Return the line (from 1) of what is at `path`, or of the nearest thing around it."""
@@ -98,16 +113,43 @@ class Document:
         return [self._problem(detail, model, at) for detail in error.errors()]
 
     def _problem(self, detail: ErrorDetails, model: type[BaseModel], at: Path) -> str:
-        location: Path = detail["loc"]
+        location = self._written(detail["loc"], at)
         field = ".".join(str(part) for part in location) or "the document"
         line = self.line((*at, *location))
         if detail["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(str(location[-1]), model.model_fields, n=1)
+            known = _nested_fields(model) if location[1:] else set(model.model_fields)
+            near = difflib.get_close_matches(str(location[-1]), sorted(known), n=1)
             hint = f"; did you mean `{near[0]}`?" if near else ""
             return f"line {line}: `{field}` is not a known field{hint}"
         if detail["type"] == "missing":
             return f"line {line}: `{field}` is missing"
+        if detail["type"].startswith("union_tag"):
+            kinds = str(detail.get("ctx", {}).get("expected_tags", "")).replace("'", "`")
+            needed = f": `kind` must be one of {kinds}" if kinds else ": `kind` is missing"
+            return f"line {line}: `{field}`{needed}"
         message = str(detail["msg"]).removeprefix("Value error, ")
         value = detail.get("input")
         shown = f" (it is {value!r})" if isinstance(value, str | int | float) else ""
         return f"line {line}: `{field}`: {message}{shown}"
+
+    def _written(self, location: Path, at: Path) -> Path:
+        """Return a location without what pydantic adds to it, such as the kind of a rule."""
+        written: Path = ()
+        for part in location:
+            around = (*at, *written)
+            added = around in self._lines and (*around, part) not in self._lines
+            if part is location[-1] or not added:
+                written = (*written, part)
+        return written
+
+
+def _nested_fields(model: type[BaseModel]) -> set[str]:
+    """Return the fields of the models that a model's fields hold, at any depth."""
+    found: set[str] = set()
+    types: list[Any] = [field.annotation for field in model.model_fields.values()]
+    while types:
+        kind = types.pop()
+        types += get_args(kind)
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            found |= set(kind.model_fields)
+    return found

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from etl_assets.core.campaigns import Campaign, check_key
+from etl_assets.core.campaigns import Campaign, check_key, read_date
 from etl_assets.core.datasets import Dataset
 from etl_assets.core.documents import Document
 from etl_assets.core.errors import DocumentError, PermanentError
@@ -110,6 +110,10 @@ def parse_campaigns(
         DocumentError: When the document is no such list, a key is missing, written twice
             (in any case) or breaks the grammar: what the keys are must be certain.
     """
+    if document.data is None:  # a file cut short to nothing says nothing, least of all "no keys"
+        raise DocumentError(
+            document.source, ["it is empty; write `campaigns: []` if that is meant"]
+        )
     items = _only(document, "campaigns", list)
     campaigns: dict[str, Campaign] = {}
     problems: dict[str, str] = {}
@@ -159,13 +163,13 @@ def parse_entries(document: Document, keys: Collection[str]) -> dict[dt.date, tu
     for day, value in _only(document, "calendar", dict).items():
         line = document.line(("calendar", str(day)))
         try:
-            date = dt.date.fromisoformat(str(day))
+            date = read_date(str(day))
         except ValueError:
             problem = f"line {line}: {day} is not a date that exists, written YYYY-MM-DD"
             raise DocumentError(document.source, [problem]) from None
         if not isinstance(value, list):
             raise DocumentError(document.source, [f"line {line}: {day} needs a list of keys"])
-        unknown = [str(key) for key in value if key not in keys]
+        unknown = [str(key) for key in value if not (isinstance(key, str) and key in keys)]
         if unknown:
             hint = nearest(unknown[0], keys)
             raise DocumentError(
