@@ -24,8 +24,9 @@ from etl_assets.systems.protocols import Source, SourceSnapshot, Staging, Wareho
 from etl_assets.systems.staging import sha256_of
 from etl_assets.transform import transform
 
-PARQUET_PART_BYTES = 64 << 20
-"""A Parquet part is closed when it has grown to about this size."""
+PARQUET_PART_BYTES = 32 << 20
+"""A part is closed when it has grown to about this size; each becomes a CSV part of its own,
+of which a COPY reads several at once."""
 
 
 def extract(

@@ -16,10 +16,7 @@ from etl_assets.core.manifest import Extract, RuleCount
 from etl_assets.core.rules import RuleSet
 from etl_assets.core.sql import quote_identifier, quote_literal
 
-CSV_PART_BYTES = 32 << 20
-"""Size at which DuckDB starts the next part; Redshift's slices read parts in parallel."""
-
-MEMORY_LIMIT = "256MB"
+MEMORY_LIMIT = "160MB"
 _SAMPLES = 5
 
 
@@ -67,7 +64,7 @@ def transform(
             counts = _counts(connection, compiled) if compiled.can_drop else ()
             rejects = _check_refused(connection, compiled, counts, dataset, what, folder)
             token = f"~N{secrets.token_hex(4)}~"
-            files, records = _write_parts(connection, compiled, folder, token)
+            files, records = _write_parts(connection, compiled, parquet, folder, token)
         except duckdb.IOException as error:
             raise StagingError(
                 f"The parts of {dataset.name} for campaign {extract.campaign_key} could not be"
@@ -95,19 +92,27 @@ def transform(
 def _prepare(
     connection: duckdb.DuckDBPyConnection, extract: Extract, parquet: Sequence[Path], folder: Path
 ) -> None:
-    """Set limits and make the relation `extract`; then nothing else can be reached."""
+    """Set limits and make the relation `extract`."""
     connection.execute(f"SET memory_limit = {quote_literal(MEMORY_LIMIT)}")
     connection.execute(f"SET temp_directory = {quote_literal(str(folder / 'spill'))}")
     connection.execute("SET preserve_insertion_order = false")
     connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET threads = 1")  # more do not fit 600 columns; keys run side by side
     if parquet:
-        paths = ", ".join(quote_literal(str(path)) for path in parquet)
-        connection.execute(f"CREATE TEMP VIEW extract AS SELECT * FROM read_parquet([{paths}])")
+        _read_extract(connection, parquet)
     else:
         columns = ", ".join(
             f"CAST(NULL AS {c.type.duckdb}) AS {quote_identifier(c.name)}" for c in extract.columns
         )
         connection.execute(f"CREATE TEMP VIEW extract AS SELECT {columns} LIMIT 0")
+
+
+def _read_extract(connection: duckdb.DuckDBPyConnection, parquet: Sequence[Path]) -> None:
+    """Make the relation `extract` the records of these Parquet files."""
+    paths = ", ".join(quote_literal(str(path)) for path in parquet)
+    connection.execute(
+        f"CREATE OR REPLACE TEMP VIEW extract AS SELECT * FROM read_parquet([{paths}])"
+    )
 
 
 def _counts(
@@ -159,21 +164,31 @@ def _check_refused(
 
 
 def _write_parts(
-    connection: duckdb.DuckDBPyConnection, compiled: CompiledRules, folder: Path, token: str
+    connection: duckdb.DuckDBPyConnection,
+    compiled: CompiledRules,
+    parquet: Sequence[Path],
+    folder: Path,
+    token: str,
 ) -> tuple[list[Path], int]:
-    """Write the records to load as CSV parts; return the files and the records in them."""
-    parts = folder / "parts"
-    row = connection.execute(
-        f"COPY ({compiled.records()}) TO {quote_literal(str(parts))} (FORMAT csv, HEADER false,"
-        f" DELIMITER ',', QUOTE '\"', ESCAPE '\"', NULLSTR {quote_literal(token)},"
-        f" COMPRESSION zstd, FILE_SIZE_BYTES {CSV_PART_BYTES})"
-    ).fetchone()
-    records = int(row[0]) if row else 0
-    if not records:
-        return [], 0
-    return sorted(
-        parts.iterdir(), key=lambda file: int(file.name.split("_")[1].split(".")[0])
-    ), records
+    """Write the records to load as CSV, a part per Parquet part; return files and records.
+
+    DuckDB could cut parts by size itself, but then holds them in memory: 100,000 records of
+    600 columns do not fit into 256 MB. So written, they take 100 MB, however many they are.
+    """
+    files: list[Path] = []
+    records = 0
+    for number, path in enumerate(parquet):
+        _read_extract(connection, [path])
+        file = folder / f"{number:05}.csv.zst"
+        row = connection.execute(
+            f"COPY ({compiled.records()}) TO {quote_literal(str(file))} (FORMAT csv, HEADER false,"
+            f" DELIMITER ',', QUOTE '\"', ESCAPE '\"', NULLSTR {quote_literal(token)},"
+            " COMPRESSION zstd)"
+        ).fetchone()
+        if row and row[0]:
+            files.append(file)
+            records += int(row[0])
+    return files, records
 
 
 def _culprit(connection: duckdb.DuckDBPyConnection, compiled: CompiledRules) -> str | None:

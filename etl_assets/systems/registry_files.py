@@ -34,32 +34,39 @@ class FileRegistry:
         """Return everything; see `RegistryStore.read`."""
         campaigns, problems = parse_campaigns(self._document("campaigns.yaml"), self._datasets)
         keys = {*campaigns, *problems}
-        calendar = self.folder / "calendar.yaml"
-        entries = parse_entries(self._document(calendar.name), keys) if calendar.exists() else {}
+        calendar = "calendar.yaml" in self._names(self.folder)
+        entries = parse_entries(self._document("calendar.yaml"), keys) if calendar else {}
         return Registry(campaigns, entries, self._rule_sets(), problems)
 
     def _rule_sets(self) -> dict[str, RuleSet]:
         found: dict[str, RuleSet] = {}
-        folder = self.folder / "rules"
-        for path in sorted(folder.glob("*.y*ml")) if folder.is_dir() else []:
-            if path.stem not in self._datasets:
-                hint = nearest(path.stem, self._datasets)
-                problem = f"there is no dataset `{path.stem}`{hint}"
-                raise DocumentError(f"rules/{path.name}", [problem])
-            document = self._document(f"rules/{path.name}")
-            found[path.stem] = document.validate(RuleSet, document.data)
+        there = "rules" in self._names(self.folder)
+        for name in self._names(self.folder / "rules") if there else []:
+            dataset, _, extension = name.rpartition(".")
+            if name.startswith(".") or extension not in ("yaml", "yml"):
+                continue
+            if dataset not in self._datasets:
+                hint = nearest(dataset, self._datasets)
+                raise DocumentError(f"rules/{name}", [f"there is no dataset `{dataset}`{hint}"])
+            if dataset in found:
+                raise DocumentError(f"rules/{name}", ["another document has this dataset's rules"])
+            document = self._document(f"rules/{name}")
+            found[dataset] = document.validate(RuleSet, document.data)
         return found
+
+    def _names(self, folder: Path) -> list[str]:
+        """Return what is in a folder; one that cannot be read is never an empty one."""
+        try:
+            return sorted(entry.name for entry in os.scandir(folder))
+        except OSError as error:
+            raise _unreadable(folder, error.strerror or "") from error
 
     def _document(self, name: str) -> Document:
         try:
             return Document((self.folder / name).read_text(encoding="utf-8"), name)
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-            raise RegistryError(
-                f"The registry file {self.folder / name} cannot be read ({reason}).",
-                "Check ETL_ASSETS_REGISTRY and the file's permissions; `etl-assets demo --no-refresh`"
-                " makes a sample registry.",
-            ) from error
+            raise _unreadable(self.folder / name, reason or "") from error
 
     def check(self) -> list[Check]:
         """Return whether the folder can be read and written, and its documents are valid."""
@@ -84,3 +91,11 @@ class FileRegistry:
             for key, problem in registry.problems.items()
         ]
         return checks
+
+
+def _unreadable(path: Path, reason: str) -> RegistryError:
+    return RegistryError(
+        f"The registry's {path} cannot be read ({reason}).",
+        "Check ETL_ASSETS_REGISTRY and the permissions; `etl-assets demo --no-refresh` makes a"
+        " sample registry.",
+    )

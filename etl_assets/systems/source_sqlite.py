@@ -6,6 +6,7 @@ held to the column's type, and one that does not fit stops the extract with its 
 
 import contextlib
 import datetime as dt
+import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from decimal import Decimal, InvalidOperation
@@ -16,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 import sqlglot
+from pydantic import ValidationError
 from sqlglot import exp
 
 from etl_assets.core.campaigns import Scalar
@@ -24,11 +26,13 @@ from etl_assets.core.datasets import Dataset
 from etl_assets.core.errors import PermanentError, SourceError, TransientError
 from etl_assets.systems.protocols import Check
 
-CELLS_PER_BATCH = 500_000
-"""Bounds memory: a batch of 500,000 Python values is about 40 MB."""
+CELLS_PER_BATCH = 250_000
+"""Bounds memory: a batch of 250,000 Python values is about 20 MB."""
 
 _DOUBLE_DIGITS = 15
 """Decimals of so many digits survive the way through a double and back."""
+
+_TOO_FINE = re.compile(r"\.[0-9]{6}[0-9]*[1-9]")
 
 _MISFIT = (pa.ArrowException, ValueError, TypeError, OverflowError, InvalidOperation)
 """What `to_array` raises for a value that is not of the type."""
@@ -118,20 +122,20 @@ class SqliteSnapshot:
                     f" SQLite does not know ({row.type or 'none declared'}).",
                     f"Say it in the dataset's document: columns: {{{row.name}: {{type: …}}}}.",
                 )
-            columns.append(Column(name=row.name, type=made))
+            columns.append(_column(self._dataset, row.name, made))
         return tuple(self._dataset.describe(columns))
 
     def count(self) -> int:
         """Return COUNT(*) of the query; see `SourceSnapshot.count`."""
-        statement = sa.text(f"SELECT count(*) FROM ({self._statement})")
-        return int(self._connection.execute(statement, self._bindings).scalar_one())
+        statement = f"SELECT count(*) FROM ({self._statement})"
+        return int(self._connection.exec_driver_sql(statement, self._bindings).scalar_one())
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Yield typed batches; see `SourceSnapshot.batches`."""
         size = max(1_000, CELLS_PER_BATCH // len(self.columns))
         schema = pa.schema([(c.name, c.type.arrow()) for c in self.columns])
-        result = self._connection.execution_options(stream_results=True).execute(
-            sa.text(self._statement), self._bindings
+        result = self._connection.execution_options(stream_results=True).exec_driver_sql(
+            self._statement, self._bindings
         )
         cursor: Any = result.cursor  # plain tuples: SQLAlchemy's rows cost twice the time
         while rows := cursor.fetchmany(size):
@@ -164,6 +168,17 @@ class SqliteSnapshot:
         return ", ".join(f"{k}={row[names.index(k)]}" for k in keys)
 
 
+def _column(dataset: Dataset, name: str, kind: ColumnType) -> Column:
+    try:
+        return Column(name=name, type=kind)
+    except ValidationError:
+        raise SourceError(
+            f"The query of {dataset.name} gives a column the name `{name}`, which is not one of"
+            " lower case letters, digits and `_`, or is there twice.",
+            "Name it in the query: … AS a_name.",
+        ) from None
+
+
 def to_array(values: Sequence[Any], kind: ColumnType) -> pa.Array:
     """Return SQLite's values as an Arrow array of a column type, exactly or not at all.
 
@@ -180,6 +195,8 @@ def to_array(values: Sequence[Any], kind: ColumnType) -> pa.Array:
     if kind.name in ("date", "timestamp"):
         if any(not isinstance(v, str | None) for v in values):
             raise TypeError("not a date's text")
+        if any(v is not None and _TOO_FINE.search(v) for v in values):
+            raise ValueError("finer than microseconds")
         read = dt.date.fromisoformat if kind.name == "date" else dt.datetime.fromisoformat
         try:
             return pa.array(values, pa.string()).cast(arrow)
@@ -187,6 +204,8 @@ def to_array(values: Sequence[Any], kind: ColumnType) -> pa.Array:
             return pa.array([None if v is None else read(v) for v in values], arrow)
     if kind.is_integer and any(isinstance(v, float) for v in values):
         raise ValueError("not an integer")
+    if kind.is_text and any(not isinstance(v, str | None) for v in values):
+        raise TypeError("not text")
     array = pa.array(values, arrow)
     if kind.name == "varchar" and (pc.max(pc.utf8_length(array)).as_py() or 0) > kind.precision:
         raise ValueError("too long")

@@ -67,7 +67,13 @@ class FileStaging:
     def read_text(self, path: str) -> str:
         """Return a small text; see `Staging.read_text`."""
         with self._explained(self._local(path)):
-            return self._local(path).read_text(encoding="utf-8")
+            try:
+                return self._local(path).read_text(encoding="utf-8")
+            except UnicodeDecodeError as error:
+                raise StagingError(
+                    f"The staged object {self.uri(path)} was changed: it is not text.",
+                    "Refresh the campaign with --force; it makes new objects.",
+                ) from error
 
     @contextlib.contextmanager
     def fetch(self, parts: Sequence[Part]) -> Iterator[list[Path]]:
@@ -77,7 +83,8 @@ class FileStaging:
             file = self._local(part.path)
             with self._explained(file):
                 size = file.stat().st_size
-            if size != part.bytes or sha256_of(file) != part.sha256:
+                same = size == part.bytes and sha256_of(file) == part.sha256
+            if not same:
                 raise StagingError(
                     f"The staged object {self.uri(part.path)} was changed or cut short"
                     f" ({size} bytes, written with {part.bytes}).",

@@ -23,6 +23,9 @@ from etl_assets.systems.protocols import Check
 LEDGER = quote_table("etl_assets", "loads")
 _LOAD_TYPES = {"campaign_key": "VARCHAR", "load_id": "VARCHAR", "loaded_at": "TIMESTAMP"}
 _LINE_BYTES = 8 << 20  # twice what Redshift takes as one input record
+_ROW_GROUP_RECORDS = 10_240
+"""Records DuckDB holds in memory before it writes them: its own default, 122,880, does not fit
+when they have 600 columns."""
 _FIRST_WAIT_SECONDS = 0.05
 _LONGEST_WAIT_SECONDS = 1.0
 
@@ -37,7 +40,7 @@ class DuckDBWarehouse:
     """
 
     def __init__(
-        self, path: Path, *, memory_limit: str = "256MB", patience_seconds: float = 60.0
+        self, path: Path, *, memory_limit: str = "224MB", patience_seconds: float = 60.0
     ) -> None:
         self.path = path
         self._memory_limit = memory_limit
@@ -205,6 +208,7 @@ class DuckDBWarehouse:
         try:
             connection.execute(f"SET memory_limit = {quote_literal(self._memory_limit)}")
             connection.execute("SET preserve_insertion_order = false")
+            connection.execute("SET threads = 1")  # more do not fit 600 columns
             connection.execute("SET TimeZone = 'UTC'")
             yield connection
         finally:
@@ -218,7 +222,11 @@ class DuckDBWarehouse:
             try:
                 if not read_only:
                     self.path.parent.mkdir(parents=True, exist_ok=True)
-                return duckdb.connect(str(self.path), read_only=read_only)
+                connection = duckdb.connect()
+                how = "READ_ONLY" if read_only else f"ROW_GROUP_SIZE {_ROW_GROUP_RECORDS}"
+                connection.execute(f"ATTACH {quote_literal(str(self.path))} AS warehouse ({how})")
+                connection.execute("USE warehouse")
+                return connection
             except (duckdb.Error, OSError) as error:
                 message = str(error).splitlines()[0]
                 if "lock" not in message:
@@ -300,7 +308,7 @@ def _table_columns(connection: duckdb.DuckDBPyConnection, table: str) -> dict[st
     """Return a table's columns with their DuckDB types; none when there is no such table."""
     rows = connection.execute(
         "SELECT column_name, data_type FROM duckdb_columns()"
-        " WHERE schema_name = 'main' AND table_name = ? ORDER BY column_index",
+        " WHERE database_name = current_database() AND schema_name = 'main' AND table_name = ? ORDER BY column_index",
         [table],
     ).fetchall()
     return dict(rows)
