@@ -220,13 +220,7 @@ class DuckDBWarehouse:
         wait = _FIRST_WAIT_SECONDS
         while True:
             try:
-                if not read_only:
-                    self.path.parent.mkdir(parents=True, exist_ok=True)
-                connection = duckdb.connect()
-                how = "READ_ONLY" if read_only else f"ROW_GROUP_SIZE {_ROW_GROUP_RECORDS}"
-                connection.execute(f"ATTACH {quote_literal(str(self.path))} AS warehouse ({how})")
-                connection.execute("USE warehouse")
-                return connection
+                return self._attach(read_only=read_only)
             except (duckdb.Error, OSError) as error:
                 message = str(error).splitlines()[0]
                 if "lock" not in message:
@@ -242,6 +236,15 @@ class DuckDBWarehouse:
                     ) from error
                 time.sleep(wait)
                 wait = min(2 * wait, _LONGEST_WAIT_SECONDS)
+
+    def _attach(self, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+        if not read_only:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        connection = duckdb.connect()
+        how = "READ_ONLY" if read_only else f"ROW_GROUP_SIZE {_ROW_GROUP_RECORDS}"
+        connection.execute(f"ATTACH {quote_literal(str(self.path))} AS warehouse ({how})")
+        connection.execute("USE warehouse")
+        return connection
 
 
 def _read_parts(stage: Stage, files: Sequence[Path]) -> str:
