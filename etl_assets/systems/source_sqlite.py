@@ -96,6 +96,7 @@ class SqliteSnapshot:
         """Find the query's columns; no record is read."""
         self._connection = connection
         self._dataset = dataset
+        self._campaign_key = bindings["campaign_key"]
         self._bindings = {k: v for k, v in bindings.items() if k in dataset.query_parameters}
         self._statement = sqlglot.transpile(dataset.query, read="mysql", write="sqlite")[0]
         self.columns = self._find_columns()
@@ -156,7 +157,7 @@ class SqliteSnapshot:
                     raise SourceError(
                         f"The source has {value!r} in `{column.name}`, which is {column.type},"
                         f" in the record {self._record(row)} of campaign"
-                        f" {self._bindings.get('campaign_key', '')}.",
+                        f" {self._campaign_key}.",
                         "Correct it at the source, or declare the column as text and cast it"
                         " with a rule that rejects what does not fit.",
                     ) from None
@@ -193,15 +194,7 @@ def to_array(values: Sequence[Any], kind: ColumnType) -> pa.Array:
             raise ValueError("not a boolean")
         return pa.array([None if v is None else bool(v) for v in values], arrow)
     if kind.name in ("date", "timestamp"):
-        if any(not isinstance(v, str | None) for v in values):
-            raise TypeError("not a date's text")
-        if any(v is not None and _TOO_FINE.search(v) for v in values):
-            raise ValueError("finer than microseconds")
-        read = dt.date.fromisoformat if kind.name == "date" else dt.datetime.fromisoformat
-        try:
-            return pa.array(values, pa.string()).cast(arrow)
-        except pa.ArrowException:  # a form that Arrow does not read, such as "…T…" without seconds
-            return pa.array([None if v is None else read(v) for v in values], arrow)
+        return _moments(values, kind)
     if kind.is_integer and any(isinstance(v, float) for v in values):
         raise ValueError("not an integer")
     if kind.is_text and any(not isinstance(v, str | None) for v in values):
@@ -210,6 +203,19 @@ def to_array(values: Sequence[Any], kind: ColumnType) -> pa.Array:
     if kind.name == "varchar" and (pc.max(pc.utf8_length(array)).as_py() or 0) > kind.precision:
         raise ValueError("too long")
     return array
+
+
+def _moments(values: Sequence[Any], kind: ColumnType) -> pa.Array:
+    """Return dates or timestamps of ISO texts."""
+    if any(not isinstance(v, str | None) for v in values):
+        raise TypeError("not a date's text")
+    try:
+        return pa.array(values, pa.string()).cast(kind.arrow())
+    except pa.ArrowException:  # a form that Arrow does not read, such as "…T…" without seconds
+        if any(v is not None and _TOO_FINE.search(v) for v in values):
+            raise ValueError("finer than microseconds") from None
+        read = dt.date.fromisoformat if kind.name == "date" else dt.datetime.fromisoformat
+        return pa.array([None if v is None else read(v) for v in values], kind.arrow())
 
 
 def _decimals(values: Sequence[Any], kind: ColumnType) -> pa.Array:
