@@ -1,5 +1,6 @@
 """Run a rule set over records in memory, with the queries that the platform runs."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -55,20 +56,23 @@ def run(
     """Compile rules and run their queries over records."""
     made = compiled(rules, columns, primary_key)
     types = [ColumnType.parse(text).duckdb for text in columns.values()]
-    with duckdb.connect() as connection:
-        listed = ", ".join(
-            f"{quote_identifier(n)} {t}" for n, t in zip(columns, types, strict=True)
-        )
-        connection.execute(f"CREATE TABLE extract ({listed})")
-        marks = ", ".join(f"CAST(? AS {t})" for t in types)
-        for record in records:
-            connection.execute(
-                f"INSERT INTO extract ({column_list(columns)}) VALUES ({marks})", list(record)
-            )
-        loaded = connection.execute(made.records()).fetchall()
-        counts = connection.execute(made.outcomes()).fetchall()
-        refused = connection.execute(made.refused()).fetchall()
+    connection = _database()
+    listed = ", ".join(f"{quote_identifier(n)} {t}" for n, t in zip(columns, types, strict=True))
+    connection.execute(f"CREATE OR REPLACE TABLE extract ({listed})")
+    marks = ", ".join(f"CAST(? AS {t})" for t in types)
+    insert = f"INSERT INTO extract ({column_list(columns)}) VALUES ({marks})"
+    for record in records:
+        connection.execute(insert, list(record))
+    loaded = connection.execute(made.records()).fetchall()
+    counts = connection.execute(made.outcomes()).fetchall()
+    refused = connection.execute(made.refused()).fetchall()
     names = [f"{c.name} {c.type}" for c in made.columns]
     return Outcome(
         names, sorted(loaded, key=str), {tuple(row[:3]): row[3] for row in counts}, refused
     )
+
+
+@functools.cache
+def _database() -> duckdb.DuckDBPyConnection:
+    """Return one database for all: to open one takes longer than to run a rule."""
+    return duckdb.connect()
