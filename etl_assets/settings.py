@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
@@ -58,6 +59,7 @@ class Settings:
                 object.__setattr__(self, name, default)
         for name in ("registry_url", "source_url", "staging_url", "warehouse_url"):
             _refuse_password(VARIABLES[name], getattr(self, name))
+        _check_zone(VARIABLES["schedule_time_zone"], self.schedule_time_zone)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Settings":
@@ -90,7 +92,7 @@ class Settings:
         """
         found = []
         for path in sorted(self.datasets_folder.glob("*.y*ml")):
-            dataset = parse_dataset(path.read_text(encoding="utf-8"), path.name)
+            dataset = parse_dataset(_read(path), path.name)
             if dataset.name != path.stem:
                 problem = f"`dataset` is `{dataset.name}`; it must be the file's name"
                 raise DocumentError(path.name, [problem])
@@ -144,6 +146,27 @@ def _boolean(variable: str, text: str) -> bool:
     if text.lower() not in values:
         raise PermanentError(f"{variable} is {text!r}.", "Write true or false.")
     return values[text.lower()]
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise PermanentError(
+            f"The dataset document {path} cannot be read ({reason}).",
+            "Correct the file, or set ETL_ASSETS_DATASETS to another folder.",
+        ) from error
+
+
+def _check_zone(variable: str, name: str) -> None:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise PermanentError(
+            f"{variable} is {name!r}, which is no time zone of the IANA database.",
+            "Write one such as Europe/Paris, or leave it out for UTC.",
+        ) from None
 
 
 def _refuse_password(variable: str, url: str) -> None:
