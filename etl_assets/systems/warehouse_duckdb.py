@@ -264,6 +264,7 @@ def _read_parts(stage: Stage, files: Sequence[Path]) -> str:
         f"read_csv([{paths}], auto_detect = false, header = false, delim = ',', quote = '\"',"
         f" escape = '\"', nullstr = {quote_literal(stage.null_token)}, allow_quoted_nulls = false,"
         f" compression = 'zstd', max_line_size = {_LINE_BYTES}, buffer_size = {2 * _LINE_BYTES}, strict_mode = true,"
+        " new_line = '\\n',"  # else the first \r of a text is taken for the end of a line
         f" columns = {{{columns}}})"
     )
 
