@@ -115,11 +115,11 @@ from pathlib import Path
 from etl_assets.systems import warehouse_duckdb
 from etl_assets_tests.chain import Chain
 from etl_assets_tests.small import Small
-write = warehouse_duckdb._write_ledger
+write = warehouse_duckdb.write_ledger
 def die(connection, load):
     write(connection, load)
     os.kill(os.getpid(), signal.SIGKILL)
-warehouse_duckdb._write_ledger = die
+warehouse_duckdb.write_ledger = die
 Chain(Small(Path(sys.argv[1])).settings()).refresh("SP17")
 """
 
