@@ -73,15 +73,7 @@ class Platform:
 
     def load(self, *keys: str) -> None:
         """Bring keys into the tables without Dagster, which takes a tenth of the time."""
-        settings = self.settings
-        registry, store = settings.open_registry().read(), settings.open_staging()
-        for key, dataset in itertools.product(keys, settings.datasets.values()):
-            campaign = registry.campaign(key)
-            made = pipeline.extract(
-                dataset, campaign, settings.open_source(), store, source_name=settings.source_url
-            )
-            staged = pipeline.stage(dataset, campaign, made, registry.rules_of(dataset), store)
-            pipeline.load(dataset, staged, store, settings.open_warehouse(), run_id=None)
+        load(self.settings, *keys)
 
     def prune(self, due: list[str], *, allow: bool = False) -> dg.ExecuteInProcessResult:
         """Run the prune job."""
@@ -137,6 +129,18 @@ class Platform:
         """Run a statement on the warehouse's file."""
         with duckdb.connect(str(self.settings.home / "warehouse.duckdb")) as connection:
             return connection.execute(statement).fetchall()
+
+
+def load(settings: Settings, *keys: str) -> None:
+    """Extract, stage and load keys without Dagster."""
+    registry, store = settings.open_registry().read(), settings.open_staging()
+    for key, dataset in itertools.product(keys, settings.datasets.values()):
+        campaign = registry.campaign(key)
+        made = pipeline.extract(
+            dataset, campaign, settings.open_source(), store, source_name=settings.source_url
+        )
+        staged = pipeline.stage(dataset, campaign, made, registry.rules_of(dataset), store)
+        pipeline.load(dataset, staged, store, settings.open_warehouse(), run_id=None)
 
 
 def failures(result: dg.ExecuteInProcessResult) -> dict[str, str]:
