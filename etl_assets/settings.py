@@ -1,6 +1,7 @@
 """What the environment says. Nothing else in the package reads it."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,6 +14,9 @@ from etl_assets.core.datasets import Dataset, index_datasets, parse_dataset
 from etl_assets.core.errors import DocumentError, PermanentError
 from etl_assets.systems import connect
 from etl_assets.systems.protocols import RegistryStore, Source, Staging, Warehouse
+
+_SECRET = re.compile("passw|pwd|secret|token", re.IGNORECASE)
+_LIKE_A_PASSWORD = re.compile(r":[^/@]+@")  # in what is not quite a URL
 
 PACKAGED_DATASETS = Path(__file__).parent / "datasets"
 
@@ -172,10 +176,11 @@ def _check_zone(variable: str, name: str) -> None:
 def _refuse_password(variable: str, url: str) -> None:
     """Raise when a URL carries a password: URLs are shown in the UI and in logs."""
     try:
-        password = sa.make_url(url).password
-    except sa.exc.ArgumentError:
-        return
-    if password:
+        parsed = sa.make_url(url)
+        found = bool(parsed.password) or any(_SECRET.search(name) for name in parsed.query)
+    except (sa.exc.ArgumentError, ValueError):
+        found = bool(_LIKE_A_PASSWORD.search(url))
+    if found:
         raise PermanentError(
             f"{variable} carries a password, and URLs are shown in the UI and in logs.",
             f"Take it out of the URL and set {variable}_PASSWORD.",
