@@ -16,7 +16,7 @@ import dagster as dg
 
 from etl_assets import pipeline
 from etl_assets.core.datasets import Dataset
-from etl_assets.core.errors import PermanentError
+from etl_assets.core.errors import PermanentError, StagingError
 from etl_assets.core.manifest import Extract, Stage
 from etl_assets.failures import reported_to_dagster
 from etl_assets.metadata import REFERENCE, extract_metadata, load_metadata, stage_metadata
@@ -81,14 +81,14 @@ def _rds_extract(dataset: Dataset, settings: Settings) -> dg.AssetsDefinition:
                     "Add the dataset to the campaign's `datasets`, or choose another key.",
                 )
             store = staging.open()
-            previous = _latest(context, key, Extract, store)
+            previous = _previous(context, key, Extract, store)
             made = pipeline.extract(
                 dataset,
                 campaign,
                 source.open(),
                 store,
                 source_name=source.url,
-                previous=None if _forced(context) else previous,
+                previous=previous,
             )
             unchanged = made is previous
             path = f"extract/{dataset.name}/{campaign.key}/{made.extract_id}/manifest.json"
@@ -128,14 +128,14 @@ def _s3_staging_csv(dataset: Dataset, settings: Settings) -> dg.AssetsDefinition
             read = registry.open().read()
             store = staging.open()
             extract = _required(context, upstream, Extract, store)
-            previous = _latest(context, key, Stage, store)
+            previous = _previous(context, key, Stage, store)
             made = pipeline.stage(
                 dataset,
                 read.campaign(context.partition_key),
                 extract,
                 read.rules_of(dataset),
                 store,
-                previous=None if _forced(context) else previous,
+                previous=previous,
             )
             unchanged = made is previous
             folder = pipeline.stage_folder(dataset.name, made.campaign_key, made.load_id)
@@ -209,6 +209,22 @@ def _owners(dataset: Dataset) -> list[str] | None:
 
 def _forced(context: dg.AssetExecutionContext) -> bool:
     return context.run.tags.get(FORCE_TAG) == "true"
+
+
+def _previous(
+    context: dg.AssetExecutionContext,
+    key: dg.AssetKey,
+    model: type[Reference],
+    staging: Staging,
+) -> Reference | None:
+    """Return what the asset made the last time; None when it is gone, or must be made again."""
+    if _forced(context):
+        return None
+    try:
+        return _latest(context, key, model, staging)
+    except StagingError as error:
+        context.log.warning(f"{error.message} It is made anew.")
+        return None
 
 
 def _latest(

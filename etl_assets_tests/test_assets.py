@@ -4,6 +4,7 @@ At risk: the metadata people act on, what is repeated needlessly, and whose fail
 """
 
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -209,6 +210,17 @@ def test_a_staged_part_that_was_changed_is_not_loaded(platform: Platform) -> Non
     said = failures(platform.run("SP17", "sales/redshift_table"))["sales__redshift_table"]
     assert re.search(r"part-00000\.csv\.zst was changed or cut short", said)
     assert platform.slices() == {}
+
+
+def test_a_campaign_whose_kept_objects_are_gone_is_extracted_and_staged_anew(
+    platform: Platform,
+) -> None:
+    platform.run("SP17")
+    for folder in ("extract", "stage"):
+        shutil.rmtree(platform.settings.home / "staging" / folder)
+    assert platform.run("SP17").success
+    assert platform.shown("sales/s3_staging_csv", "SP17")["unchanged"] is False
+    assert platform.slices() == {"SP17": COUNTS["SP17"]}
 
 
 def test_one_datasets_failure_does_not_stop_the_other(platform: Platform) -> None:
