@@ -26,6 +26,9 @@ _LINE_BYTES = 8 << 20  # twice what Redshift takes as one input record
 _ROW_GROUP_RECORDS = 10_240
 """Records DuckDB holds in memory before it writes them: its own default, 122,880, does not fit
 when they have 600 columns."""
+_BUSY = ("Could not set lock on file", "is already attached by database")
+"""What DuckDB says when another process, or another thread of this one, has the file."""
+
 _FIRST_WAIT_SECONDS = 0.05
 _LONGEST_WAIT_SECONDS = 1.0
 
@@ -207,6 +210,8 @@ class DuckDBWarehouse:
         connection = self._connect(read_only=read_only)
         try:
             connection.execute(f"SET memory_limit = {quote_literal(self._memory_limit)}")
+            spill = quote_literal(f"{self.path}.tmp")  # else below the current folder
+            connection.execute(f"SET temp_directory = {spill}")
             connection.execute("SET preserve_insertion_order = false")
             connection.execute("SET threads = 1")  # more do not fit 600 columns
             connection.execute("SET TimeZone = 'UTC'")
@@ -223,16 +228,16 @@ class DuckDBWarehouse:
                 return self._attach(read_only=read_only)
             except (duckdb.Error, OSError) as error:
                 message = str(error).splitlines()[0]
-                if "lock" not in message:
+                if not any(busy in message for busy in _BUSY):
                     raise WarehouseError(
                         f"The warehouse {self.path} cannot be opened: {message}.",
                         "Check that its folder is there, writable and has space.",
                     ) from error
                 if time.monotonic() > deadline:
                     raise TransientError(
-                        f"The warehouse {self.path} was in use by another process for"
+                        f"The warehouse {self.path} was in use by another for"
                         f" {self._patience_seconds:.0f} s: {message.partition('. See')[0]}.",
-                        "Close that process, then try again; the table is as it was.",
+                        "Close what uses it, then try again; the table is as it was.",
                     ) from error
                 time.sleep(wait)
                 wait = min(2 * wait, _LONGEST_WAIT_SECONDS)
@@ -240,10 +245,12 @@ class DuckDBWarehouse:
     def _attach(self, *, read_only: bool) -> duckdb.DuckDBPyConnection:
         if not read_only:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-        connection = duckdb.connect()
         how = "READ_ONLY" if read_only else f"ROW_GROUP_SIZE {_ROW_GROUP_RECORDS}"
-        connection.execute(f"ATTACH {quote_literal(str(self.path))} AS warehouse ({how})")
-        connection.execute("USE warehouse")
+        with contextlib.ExitStack() as stack:
+            connection = stack.enter_context(duckdb.connect())
+            connection.execute(f"ATTACH {quote_literal(str(self.path))} AS warehouse ({how})")
+            connection.execute("USE warehouse")
+            stack.pop_all()
         return connection
 
 
