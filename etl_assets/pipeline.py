@@ -9,6 +9,7 @@ forced: `previous` is what the step returned then.
 
 import datetime as dt
 import hashlib
+import json
 import secrets
 from pathlib import Path
 
@@ -108,7 +109,7 @@ def stage(
         return previous
     staged_at = _now()
     load_id = new_id(staged_at)
-    folder = stage_folder(dataset.name, campaign.key, load_id)
+    folder = f"stage/{dataset.name}/{campaign.key}/{load_id}"
     with staging.scratch() as scratch, staging.fetch(source_extract.parts) as extracted:
         made = transform(dataset, source_extract, rule_set, bindings, extracted, scratch)
         parts = _name_parts(folder, made.files, "csv.zst")
@@ -133,6 +134,11 @@ def stage(
             parts=parts,
             rejects=rejects,
             null_token=made.null_token,
+            copy_manifest=f"{folder}/manifest.json",
+            primary_key=dataset.primary_key,
+            on_schema_change=dataset.on_schema_change,
+            distribution_key=dataset.distribution_key,
+            sort_keys=dataset.sort_keys,
             staged_at=staged_at,
         )
         if made.records + made.filtered + made.rejected != source_extract.records:
@@ -142,7 +148,8 @@ def stage(
                 f" {made.filtered:,} filtered, {made.rejected:,} rejected.",
                 "Report the rule set; nothing was loaded.",
             )
-        staging.put_text(f"{folder}/manifest.json", staged.model_dump_json(indent=2))
+        staging.put_text(stage_path(staged), staged.model_dump_json(indent=2))
+        staging.put_text(staged.copy_manifest, _copy_manifest(staged, staging))
     return staged
 
 
@@ -171,22 +178,33 @@ def load(
     same = current is not None and current.inputs_digest == staged.inputs_digest and not force
     if current and same and warehouse.slices(dataset).get(key, 0) == current.records:
         return current
-    folder = stage_folder(dataset.name, key, staged.load_id)
+    path = stage_path(staged)
     earlier = warehouse.loads(dataset=dataset.name, key=key)
     if any(row.load_id == staged.load_id for row in earlier):
         staged = staged.model_copy(update={"load_id": new_id(_now())})
-    with staging.fetch(staged.parts) as files:
-        return warehouse.load(staged, files, stage_path=f"{folder}/manifest.json", run_id=run_id)
+    return warehouse.load(staged, staging, stage_path=path, run_id=run_id)
 
 
-def stage_folder(dataset: str, key: str, load_id: str) -> str:
-    """Return the folder of a load's parts, below the staging URL."""
-    return f"stage/{dataset}/{key}/{load_id}"
+def stage_path(staged: Stage) -> str:
+    """Return the path of a stage's own manifest, below the staging URL.
+
+    Beside it stands `manifest.json`, which COPY reads: all it may hold is the parts.
+    """
+    return f"{staged.copy_manifest.rpartition('/')[0]}/sidecar.json"
 
 
 def new_id(moment: dt.datetime) -> str:
     """Return an id that no other has and that sorts by time."""
     return f"{moment:%Y%m%dT%H%M%S.%f}Z-{secrets.token_hex(4)}"
+
+
+def _copy_manifest(staged: Stage, staging: Staging) -> str:
+    """Return the manifest of a COPY: every part, each mandatory (by default COPY skips absent ones)."""
+    entries = [
+        {"url": staging.uri(p.path), "mandatory": True, "meta": {"content_length": p.bytes}}
+        for p in staged.parts
+    ]
+    return json.dumps({"entries": entries}, indent=2)
 
 
 def _check_primary_key(dataset: Dataset, snapshot: SourceSnapshot) -> None:

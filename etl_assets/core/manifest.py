@@ -95,6 +95,12 @@ class Stage(_Reference):
         rejected: Records a rule rejected.
         rule_counts: What each rule touched.
         rejects: The object that lists the rejected records, if there are any.
+        copy_manifest: Path of the manifest that COPY reads; written last, it marks the stage
+            as whole.
+        primary_key: Columns that name a record, as the dataset says; some may be gone.
+        on_schema_change: What a load may do to a table that does not fit.
+        distribution_key: Redshift's, if the dataset names one.
+        sort_keys: Redshift's.
     """
 
     dataset: str
@@ -114,6 +120,11 @@ class Stage(_Reference):
     parts: tuple[Part, ...]
     rejects: Part | None
     null_token: str
+    copy_manifest: str
+    primary_key: tuple[str, ...]
+    on_schema_change: str
+    distribution_key: str | None
+    sort_keys: tuple[str, ...]
     staged_at: dt.datetime
 
     @property

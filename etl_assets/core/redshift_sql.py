@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from etl_assets.core.columns import LOAD_COLUMNS, Column
-from etl_assets.core.datasets import Dataset
 from etl_assets.core.ledger import SCHEMA
 from etl_assets.core.manifest import Stage
 from etl_assets.core.sql import column_list, quote_identifier, quote_literal, quote_table
@@ -51,23 +50,23 @@ def table_types(columns: Sequence[Column]) -> dict[str, str]:
     return {c.name: c.type.redshift for c in columns} | LOAD_TYPES
 
 
-def create_table(schema: str, dataset: Dataset, columns: Sequence[Column]) -> str:
+def create_table(schema: str, stage: Stage) -> str:
     """Return the DDL of a target table, with its distribution and sort keys (r_CREATE_TABLE_NEW).
 
     Raises:
         ValueError: When it has more columns than a Redshift table can have.
     """
-    types = table_types(columns)
+    types = table_types(stage.columns)
     if len(types) > _MAX_COLUMNS:
         raise ValueError(f"{len(types)} columns are more than the {_MAX_COLUMNS} a table can have")
     listed = ", ".join(f"{quote_identifier(name)} {kind}" for name, kind in types.items())
     distribution = (
-        f" DISTSTYLE KEY DISTKEY ({quote_identifier(dataset.distribution_key)})"
-        if dataset.distribution_key
+        f" DISTSTYLE KEY DISTKEY ({quote_identifier(stage.distribution_key)})"
+        if stage.distribution_key
         else " DISTSTYLE AUTO"
     )
-    sort = f" SORTKEY ({column_list(dataset.sort_keys)})" if dataset.sort_keys else ""
-    return f"CREATE TABLE {quote_table(schema, dataset.table)} ({listed}){distribution}{sort}"
+    sort = f" SORTKEY ({column_list(stage.sort_keys)})" if stage.sort_keys else ""
+    return f"CREATE TABLE {quote_table(schema, stage.table)} ({listed}){distribution}{sort}"
 
 
 def create_staging(columns: Sequence[Column]) -> str:

@@ -141,9 +141,7 @@ class Staging(Protocol):
 class Warehouse(Protocol):
     """The database readers use. Every change is one transaction with its ledger row."""
 
-    def load(
-        self, stage: Stage, files: Sequence[Path], *, stage_path: str, run_id: str | None
-    ) -> Load:
+    def load(self, stage: Stage, staging: Staging, *, stage_path: str, run_id: str | None) -> Load:
         """Replace the campaign's slice of the table with the staged records.
 
         Loading the same stage again changes nothing and returns the first load's row.

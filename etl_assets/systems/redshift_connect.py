@@ -117,9 +117,10 @@ def is_serialization_failure(error: psycopg2.Error) -> bool:
     """
     if error.pgcode in _RETRY_STATES:
         return True
-    return error.pgcode == "XX000" and _first_line(error).removeprefix("ERROR:").strip()[
-        :4
-    ].strip() in _SERIALIZATION
+    return (
+        error.pgcode == "XX000"
+        and _first_line(error).removeprefix("ERROR:").strip()[:4].strip() in _SERIALIZATION
+    )
 
 
 def is_connection_lost(error: psycopg2.Error) -> bool:

@@ -15,12 +15,20 @@ import duckdb
 
 from etl_assets.core.columns import LOAD_COLUMNS
 from etl_assets.core.datasets import Dataset
-from etl_assets.core.errors import ProofError, TransientError, WarehouseError
+from etl_assets.core.errors import TransientError, WarehouseError
+from etl_assets.core.ledger import (
+    CREATE_LEDGER,
+    LEDGER,
+    SCHEMA,
+    load_row,
+    prove_load,
+    prove_prune,
+    prune_row,
+)
 from etl_assets.core.manifest import Load, Stage
 from etl_assets.core.sql import column_list, quote_identifier, quote_literal, quote_table
-from etl_assets.systems.protocols import Check
+from etl_assets.systems.protocols import Check, Staging
 
-LEDGER = quote_table("etl_assets", "loads")
 _LOAD_TYPES = {"campaign_key": "VARCHAR", "load_id": "VARCHAR", "loaded_at": "TIMESTAMP"}
 _LINE_BYTES = 8 << 20  # twice what Redshift takes as one input record
 _ROW_GROUP_RECORDS = 10_240
@@ -49,12 +57,10 @@ class DuckDBWarehouse:
         self._memory_limit = memory_limit
         self._patience_seconds = patience_seconds
 
-    def load(
-        self, stage: Stage, files: Sequence[Path], *, stage_path: str, run_id: str | None
-    ) -> Load:
+    def load(self, stage: Stage, staging: Staging, *, stage_path: str, run_id: str | None) -> Load:
         """Replace the campaign's slice with the staged records; see `Warehouse.load`."""
         what = f"The load of {stage.dataset} for campaign {stage.campaign_key}"
-        with self._transaction(what) as connection:
+        with staging.fetch(stage.parts) as files, self._transaction(what) as connection:
             started_at = _now()
             done = _ledger_rows(connection, "WHERE load_id = ?", [stage.load_id])
             if done:
@@ -71,20 +77,14 @@ class DuckDBWarehouse:
                     [stage.campaign_key, stage.load_id, started_at],
                 )
             after = _one(connection, f"SELECT count(*) FROM {target} WHERE campaign_key = ?", key)
-            _prove(stage, after)
-            load = Load(
-                kind="load",
-                records=after,
-                replaced_records=before,
-                proof=f"{stage.source_records:,} read = {after:,} loaded"
-                f" + {stage.filtered:,} filtered + {stage.rejected:,} rejected",
-                stage=stage_path,
+            prove_load(stage, after)
+            load = load_row(
+                stage,
+                stage_path=stage_path,
                 run_id=run_id,
+                replaced=before,
                 started_at=started_at,
                 committed_at=_now(),
-                **stage.model_dump(
-                    include=set(Load.model_fields) & set(Stage.model_fields) - {"records"}
-                ),
             )
             _write_ledger(connection, load)
         return load
@@ -99,18 +99,10 @@ class DuckDBWarehouse:
             gone = _one(connection, f"SELECT count(*) FROM {target} WHERE campaign_key = ?", [key])
             connection.execute(f"DELETE FROM {target} WHERE campaign_key = ?", [key])
             left = _one(connection, f"SELECT count(*) FROM {target}", [])
-            if left != total - gone:
-                raise ProofError(
-                    f"The removal of {key} from {dataset.table} would leave {left:,} records"
-                    f" instead of {total - gone:,}; it was rolled back.",
-                    "Run `etl-assets doctor`, then try again.",
-                )
-            load = Load(
-                load_id=load_id, kind="prune", dataset=dataset.name, table=dataset.table,
-                campaign_key=key, records=0, replaced_records=gone, source_records=0, filtered=0,
-                rejected=0, rule_version=0, rules_digest="", inputs_digest="", extract_id=None,
-                stage=None, run_id=run_id, started_at=at, committed_at=_now(),
-                proof=f"{total:,} in the table - {gone:,} of {key} = {left:,} left",
+            prove_prune(dataset, key, total=total, gone=gone, left=left)
+            load = prune_row(
+                dataset, key, load_id=load_id, run_id=run_id, total=total, gone=gone,
+                started_at=at, committed_at=_now(),
             )  # fmt: skip
             _write_ledger(connection, load)
         return load
@@ -166,7 +158,15 @@ class DuckDBWarehouse:
                     f" the type of {', '.join(changed)}; nothing was loaded.",
                     "Keep the type with a cast rule, or load into another table.",
                 )
-            for name in wanted.keys() - existing.keys():
+            added = [name for name in wanted if name not in existing]
+            if added and stage.on_schema_change == "freeze":
+                raise WarehouseError(
+                    f"The load of {stage.dataset} for campaign {stage.campaign_key} would add"
+                    f" {', '.join(f'`{name}`' for name in added)} to a table that is frozen;"
+                    " nothing was loaded.",
+                    "Drop the columns with a rule, or set `on_schema_change: evolve`.",
+                )
+            for name in added:
                 connection.execute(
                     f"ALTER TABLE {target} ADD COLUMN {quote_identifier(name)} {wanted[name]}"
                 )
@@ -268,34 +268,9 @@ def _read_parts(stage: Stage, files: Sequence[Path]) -> str:
     )
 
 
-def _prove(stage: Stage, loaded: int) -> None:
-    """Raise unless every record that was read is accounted for."""
-    if loaded != stage.records:
-        raise ProofError(
-            f"The load of {stage.dataset} for campaign {stage.campaign_key} put {loaded:,} records"
-            f" into the table, but {stage.records:,} were staged; it was rolled back.",
-            "Refresh the campaign with --force; if it happens again, keep the staged parts.",
-        )
-    if stage.records + stage.filtered + stage.rejected != stage.source_records:
-        raise ProofError(
-            f"{stage.dataset} for campaign {stage.campaign_key}: {stage.source_records:,} records"
-            f" were read, but {stage.records:,} staged, {stage.filtered:,} filtered and"
-            f" {stage.rejected:,} rejected; nothing was loaded.",
-            "Refresh the campaign with --force; if it happens again, report the rule set.",
-        )
-
-
 def _create_ledger(connection: duckdb.DuckDBPyConnection) -> None:
-    connection.execute("CREATE SCHEMA IF NOT EXISTS etl_assets")
-    connection.execute(
-        f"CREATE TABLE IF NOT EXISTS {LEDGER} (load_id VARCHAR NOT NULL, kind VARCHAR NOT NULL,"
-        ' dataset VARCHAR NOT NULL, "table" VARCHAR NOT NULL, campaign_key VARCHAR NOT NULL,'
-        " records BIGINT NOT NULL, replaced_records BIGINT NOT NULL, source_records BIGINT NOT NULL,"
-        " filtered BIGINT NOT NULL, rejected BIGINT NOT NULL, rule_version INTEGER NOT NULL,"
-        " rules_digest VARCHAR NOT NULL, inputs_digest VARCHAR NOT NULL, extract_id VARCHAR,"
-        " stage VARCHAR, run_id VARCHAR, proof VARCHAR NOT NULL, started_at TIMESTAMPTZ NOT NULL,"
-        " committed_at TIMESTAMPTZ NOT NULL)"
-    )
+    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quote_identifier(SCHEMA)}")
+    connection.execute(CREATE_LEDGER)
 
 
 def _ledger_rows(

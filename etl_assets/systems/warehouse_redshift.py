@@ -179,9 +179,7 @@ class RedshiftWarehouse:
         In a transaction of its own: in autocommit Redshift goes on loading when the client
         has gone (dg:copy-usage_notes-multiple-files).
         """
-        copy = sql.copy_staging(
-            stage, manifest, iam_role=self.url.iam_role, region=self.url.region
-        )
+        copy = sql.copy_staging(stage, manifest, iam_role=self.url.iam_role, region=self.url.region)
         with connection.cursor() as cursor:
             cursor.execute(sql.create_staging(stage.columns))
             try:
@@ -235,7 +233,9 @@ class RedshiftWarehouse:
                 cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {quote_identifier(SCHEMA)}")
                 cursor.execute(CREATE_LEDGER)
             if table and not _exists(cursor, SCHEMA, f"publish_mutex_{table}"):
-                cursor.execute(f"CREATE TABLE IF NOT EXISTS {sql.mutex_table(table)} (held BOOLEAN)")
+                cursor.execute(
+                    f"CREATE TABLE IF NOT EXISTS {sql.mutex_table(table)} (held BOOLEAN)"
+                )
 
     def _committed(
         self, connection: Any, load_id: str, transaction: Callable[[], Load], what: str
