@@ -7,6 +7,7 @@ inputs are those of the last time returns the last reference and writes nothing,
 forced: `previous` is what the step returned then.
 """
 
+import contextlib
 import datetime as dt
 import hashlib
 import json
@@ -18,7 +19,7 @@ import pyarrow.parquet as pq
 
 from etl_assets.core.campaigns import Campaign
 from etl_assets.core.datasets import Dataset, check_bindings
-from etl_assets.core.errors import ProofError, SourceError
+from etl_assets.core.errors import ProofError, SourceError, StagingError
 from etl_assets.core.manifest import Extract, Load, Part, Stage, inputs_digest
 from etl_assets.core.rules import RuleSet
 from etl_assets.systems.protocols import Source, SourceSnapshot, Staging, Warehouse
@@ -236,9 +237,17 @@ def _write_parquet(snapshot: SourceSnapshot, folder: Path) -> tuple[list[Path], 
             if files[-1].stat().st_size > PARQUET_PART_BYTES:
                 writer.close()
                 writer = None
-    finally:
         if writer is not None:
             writer.close()
+    except OSError as error:
+        raise StagingError(
+            f"The extract could not be written to {folder}: {error.strerror or error}.",
+            "Check that the staging store has space (`etl-assets doctor`).",
+        ) from error
+    finally:
+        if writer is not None and writer.is_open:
+            with contextlib.suppress(OSError):
+                writer.close()
     return files, records
 
 

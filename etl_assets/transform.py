@@ -92,7 +92,7 @@ def transform(
 def _prepare(
     connection: duckdb.DuckDBPyConnection, extract: Extract, parquet: Sequence[Path], folder: Path
 ) -> None:
-    """Set limits and make the relation `extract`."""
+    """Set limits and make the relation `extract`; then no other file can be reached."""
     connection.execute(f"SET memory_limit = {quote_literal(MEMORY_LIMIT)}")
     connection.execute(f"SET temp_directory = {quote_literal(str(folder / 'spill'))}")
     connection.execute("SET preserve_insertion_order = false")
@@ -105,6 +105,11 @@ def _prepare(
             f"CAST(NULL AS {c.type.duckdb}) AS {quote_identifier(c.name)}" for c in extract.columns
         )
         connection.execute(f"CREATE TEMP VIEW extract AS SELECT {columns} LIMIT 0")
+    reached = {folder, *(path.parent for path in parquet)}
+    listed = ", ".join(quote_literal(f"{path}/") for path in sorted(reached))
+    connection.execute(f"SET allowed_directories = [{listed}]")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
 
 
 def _read_extract(connection: duckdb.DuckDBPyConnection, parquet: Sequence[Path]) -> None:

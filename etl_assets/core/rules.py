@@ -9,11 +9,20 @@ import hashlib
 import json
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from etl_assets.core.columns import ColumnName, ColumnType
 
-OnError = Literal["fail", "reject", "null"]
+
+def _null_is_a_word(value: object) -> object:
+    return "null" if value is None else value
+
+
+_YamlNull = BeforeValidator(_null_is_a_word)
+"""In YAML `on_error: null`, without quotes, is not the word but nothing; the word is meant."""
+
+OnError = Annotated[Literal["fail", "reject", "null"], _YamlNull]
+Unmapped = Annotated[Literal["keep", "null", "reject", "fail"], _YamlNull]
 
 
 class _Rule(BaseModel):
@@ -68,7 +77,7 @@ class Map(_Rule):
     column: ColumnName
     values: dict[str, str | None] = Field(min_length=1)
     type: ColumnType | None = None
-    unmapped: Literal["keep", "null", "reject", "fail"] = "fail"
+    unmapped: Unmapped = "fail"
 
     @field_validator("values", mode="before")
     @classmethod

@@ -97,3 +97,13 @@ def test_every_mistake_is_counted_and_the_first_are_shown() -> None:
     with pytest.raises(DocumentError, match="and 3 more") as caught:
         parse_dataset(HEAD + fields, "sales.yaml")
     assert len(caught.value.problems) == 8
+
+
+def test_the_word_null_needs_no_quotes_where_it_says_what_happens_to_a_value() -> None:
+    """`on_error: null` was refused: YAML reads it as nothing."""
+    rules = (
+        "rules:\n  - {id: x, kind: cast, column: a, type: text, on_error: null}\n"
+        "  - {id: y, kind: map, column: a, values: {b: c}, unmapped: null}\n"
+    )
+    quoted = rules.replace("null", "'null'")
+    assert parse_dataset(HEAD + rules, "x").rules == parse_dataset(HEAD + quoted, "x").rules
