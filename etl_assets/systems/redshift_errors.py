@@ -14,10 +14,14 @@ from etl_assets.systems.protocols import Staging
 
 # SYS views are there on provisioned clusters and serverless, STL tables on clusters only.
 _QUERIES = (
-    "SELECT file_name, line_number, column_name, error_message FROM sys_load_error_detail"
-    " WHERE session_id = pg_backend_pid() ORDER BY start_time DESC, line_number LIMIT 1",
-    "SELECT filename, line_number, colname, err_reason FROM stl_load_errors"
-    " WHERE session = pg_backend_pid() ORDER BY starttime DESC, line_number LIMIT 1",
+    (
+        "SELECT file_name, line_number, column_name, error_message FROM sys_load_error_detail"
+        " WHERE session_id = pg_backend_pid() ORDER BY start_time DESC, line_number LIMIT 1"
+    ),
+    (
+        "SELECT filename, line_number, colname, err_reason FROM stl_load_errors"
+        " WHERE session = pg_backend_pid() ORDER BY starttime DESC, line_number LIMIT 1"
+    ),
 )
 
 

@@ -10,8 +10,8 @@ import sys
 import threading
 from collections.abc import Sequence
 
-from .postgres import PostgresError
-from .server import RedshiftServer
+from etl_assets_tests.standins.redshift.postgres import PostgresError
+from etl_assets_tests.standins.redshift.server import RedshiftServer
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -11,9 +11,9 @@ from typing import Any
 import psycopg2
 from psycopg2 import extras, sql
 
-from .ddl import TableAttributes
-from .load import LoadError
-from .postgres import ADMIN, PostgresServer
+from etl_assets_tests.standins.redshift.ddl import TableAttributes
+from etl_assets_tests.standins.redshift.load import LoadError
+from etl_assets_tests.standins.redshift.postgres import ADMIN, PostgresServer
 
 _ERRORS = """INSERT INTO redshift_standin.load_errors
     SELECT u.usesysid::integer, %(table)s, %(start)s, %(session)s, %(query)s, %(query)s,

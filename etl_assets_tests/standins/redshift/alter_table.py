@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .column_types import parse_type
-from .cursor import Cursor, quote_name
-from .ddl import TableAttributes, column_definition, table_constraint, take_name
-from .errors import SqlError, not_emulated, unsupported
-from .keywords import ENCODINGS
-from .lexer import Statement
+from etl_assets_tests.standins.redshift.column_types import parse_type
+from etl_assets_tests.standins.redshift.cursor import Cursor, quote_name
+from etl_assets_tests.standins.redshift.ddl import (
+    TableAttributes,
+    column_definition,
+    table_constraint,
+    take_name,
+)
+from etl_assets_tests.standins.redshift.errors import SqlError, not_emulated, unsupported
+from etl_assets_tests.standins.redshift.keywords import ENCODINGS
+from etl_assets_tests.standins.redshift.lexer import Statement
 
 # PostgreSQL counts VARCHAR in characters, so the limit in bytes is a constraint that changes too.
 _RESIZE = """DO $standin$

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 
-from . import wire
-from .wire import Channel, Frame
+from etl_assets_tests.standins.redshift import wire
+from etl_assets_tests.standins.redshift.wire import Channel, Frame
 
 _HIDDEN = "redshift_standin"
 _STARTS = ("BEGIN", "START TRANSACTION")
@@ -47,7 +47,7 @@ class Backend(Channel):
         self.status = "I"
         self.extended = False
         self.skipping = False
-        self.relay: Callable[[Frame], None] = lambda frame: None
+        self.relay: Callable[[Frame], None] = lambda _: None
 
     async def read(self) -> Frame:
         """Read a frame and follow the transaction status it tells of."""
@@ -66,7 +66,7 @@ class Backend(Channel):
                 self.status = "I"
         return frame
 
-    async def until(self, kinds: bytes, quiet: bool = False) -> AsyncIterator[Frame]:
+    async def until(self, kinds: bytes, *, quiet: bool = False) -> AsyncIterator[Frame]:
         """Yield frames up to and including the first whose kind is in `kinds`.
 
         Args:

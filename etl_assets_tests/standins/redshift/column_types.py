@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from .cursor import Cursor, quote_name
-from .errors import SqlError, not_emulated, syntax_error
+from etl_assets_tests.standins.redshift.cursor import Cursor, quote_name
+from etl_assets_tests.standins.redshift.errors import SqlError, not_emulated, syntax_error
 
 MAX_VARCHAR = 65535
 _MAX_CHAR = 4096
@@ -144,6 +144,14 @@ def _character_type(cursor: Cursor, word: str) -> ColumnType | None:
     return None
 
 
+def _float(cursor: Cursor, word: str) -> ColumnType:
+    if word == "FLOAT":
+        return ColumnType(f"float({_limit(cursor, 53, 53, 'float')})")
+    if not cursor.take_word("PRECISION"):
+        raise cursor.fail()
+    return ColumnType("double precision")
+
+
 def _other_type(cursor: Cursor, word: str) -> ColumnType | None:
     if word in _SIMPLE:
         return ColumnType(_SIMPLE[word])
@@ -151,13 +159,8 @@ def _other_type(cursor: Cursor, word: str) -> ColumnType | None:
         return _numeric(cursor)
     if word in ("TIME", "TIMESTAMP"):
         return _clock(cursor, word)
-    if word == "DOUBLE":
-        if not cursor.take_word("PRECISION"):
-            raise cursor.fail()
-        return ColumnType("double precision")
-    if word == "FLOAT":
-        bits = _limit(cursor, 53, 53, "float")
-        return ColumnType(f"float({bits})")
+    if word in ("DOUBLE", "FLOAT"):
+        return _float(cursor, word)
     if word in ("VARBYTE", "VARBINARY") or (word == "BINARY" and cursor.take_word("VARYING")):
         limit = _limit(cursor, 64_000, _MAX_VARBYTE, "binary varying")
         return ColumnType("bytea", "b", limit)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .errors import SqlError, not_emulated
+from etl_assets_tests.standins.redshift.errors import SqlError, not_emulated
 
 COMPRESSIONS = ("GZIP", "LZOP", "BZIP2", "ZSTD")
 COLUMNAR = ("PARQUET", "ORC")
@@ -122,13 +122,7 @@ class CopyCommand:
         if "AUTHORIZATION" not in self.given:
             raise SqlError("42601", "CREDENTIALS argument is required but not supplied")
         self._check_keys()
-        if self.format in COLUMNAR:
-            for option in sorted((self.given | self.flags) - _COLUMNAR_OPTIONS):
-                raise SqlError("0A000", f"{option} argument is not supported for {self.format}")
-        elif "SERIALIZETOJSON" in present:
-            raise SqlError("42601", "SERIALIZETOJSON is valid with PARQUET and ORC only")
-        if "QUOTE" in self.given and self.format != "CSV":
-            raise SqlError("42601", "QUOTE is valid with CSV only")
+        self._check_format()
         self.delimiter = self.delimiter or ("," if self.format == "CSV" else "|")
         if self.format == "CSV" and self.delimiter == self.quote:
             raise SqlError("42601", "delimiter and quote must be different characters")
@@ -137,6 +131,15 @@ class CopyCommand:
         if "MASTER_SYMMETRIC_KEY" in self.given and "ENCRYPTED" not in self.flags:
             raise SqlError("42601", "MASTER_SYMMETRIC_KEY is valid with ENCRYPTED only")
         self._check_emulated()
+
+    def _check_format(self) -> None:
+        if self.format in COLUMNAR:
+            for option in sorted((self.given | self.flags) - _COLUMNAR_OPTIONS):
+                raise SqlError("0A000", f"{option} argument is not supported for {self.format}")
+        elif "SERIALIZETOJSON" in self.given:
+            raise SqlError("42601", "SERIALIZETOJSON is valid with PARQUET and ORC only")
+        if "QUOTE" in self.given and self.format != "CSV":
+            raise SqlError("42601", "QUOTE is valid with CSV only")
 
     def _check_keys(self) -> None:
         if not self.access_key or "role" in self.access_key:

@@ -9,10 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from .copy_command import COLUMNAR, COMPRESSIONS, FLAGS, SELF_DESCRIBING, CopyCommand
-from .cursor import Cursor, quote_name
-from .errors import SqlError, not_emulated, syntax_error
-from .lexer import Token
+from etl_assets_tests.standins.redshift.copy_command import (
+    COLUMNAR,
+    COMPRESSIONS,
+    FLAGS,
+    SELF_DESCRIBING,
+    CopyCommand,
+)
+from etl_assets_tests.standins.redshift.cursor import Cursor, quote_name
+from etl_assets_tests.standins.redshift.errors import SqlError, not_emulated, syntax_error
+from etl_assets_tests.standins.redshift.lexer import Token
 
 _ROLE = re.compile(r"arn:aws(-[a-z-]+)?:iam::\d{12}:role/[\w+=,.@/-]+")
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from . import wire
-from .admin import Admin, now
-from .backend import Backend, BackendError
-from .copy_command import CopyCommand
-from .cursor import quote_name
-from .errors import SqlError, load_failed
-from .fields import Column
-from .load import DirectLoad, Load, LoadError, choose_columns
-from .sources import S3Settings, S3Source
+from etl_assets_tests.standins.redshift import wire
+from etl_assets_tests.standins.redshift.admin import Admin, now
+from etl_assets_tests.standins.redshift.backend import Backend, BackendError
+from etl_assets_tests.standins.redshift.copy_command import CopyCommand
+from etl_assets_tests.standins.redshift.cursor import quote_name
+from etl_assets_tests.standins.redshift.errors import SqlError, load_failed
+from etl_assets_tests.standins.redshift.fields import Column
+from etl_assets_tests.standins.redshift.load import DirectLoad, Load, LoadError, choose_columns
+from etl_assets_tests.standins.redshift.sources import S3Settings, S3Source
 
 _COLUMNS = """SELECT a.attname, t.typname, a.atttypmod, a.attnotnull, a.attidentity, a.attrelid
     FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .cursor import Cursor, quote_name
-from .ddl import (
+from etl_assets_tests.standins.redshift.cursor import Cursor, quote_name
+from etl_assets_tests.standins.redshift.ddl import (
     ColumnDefinition,
     TableAttributes,
     column_definition,
@@ -13,8 +13,8 @@ from .ddl import (
     table_constraint,
     table_name,
 )
-from .errors import SqlError
-from .lexer import Statement
+from etl_assets_tests.standins.redshift.errors import SqlError
+from etl_assets_tests.standins.redshift.lexer import Statement
 
 _MAX_COLUMNS = 1600
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .errors import SqlError, syntax_error
-from .lexer import Token
+from etl_assets_tests.standins.redshift.errors import SqlError, syntax_error
+from etl_assets_tests.standins.redshift.lexer import Token
 
 
 def quote_name(name: str) -> str:

@@ -87,7 +87,7 @@ def _moment(match: re.Match[str]) -> tuple[datetime, str]:
     short = parts.get("short_year")
     year = 2000 + int(short) if short else int(parts.get("year") or 1)
     fraction = (parts.get("fraction") or "").ljust(6, "0")
-    moment = datetime(
+    moment = datetime(  # noqa: DTZ001  (its zone is returned beside it)
         year,
         _month(parts),
         int(parts.get("day") or 1),

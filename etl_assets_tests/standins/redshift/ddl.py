@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .column_types import parse_type
-from .cursor import Cursor, quote_name
-from .errors import SqlError, not_emulated, syntax_error, unsupported
-from .keywords import ENCODINGS, RESERVED, SYSTEM_COLUMNS
-from .lexer import Token
+from etl_assets_tests.standins.redshift.column_types import parse_type
+from etl_assets_tests.standins.redshift.cursor import Cursor, quote_name
+from etl_assets_tests.standins.redshift.errors import (
+    SqlError,
+    not_emulated,
+    syntax_error,
+    unsupported,
+)
+from etl_assets_tests.standins.redshift.keywords import ENCODINGS, RESERVED, SYSTEM_COLUMNS
+from etl_assets_tests.standins.redshift.lexer import Token
 
 _COLUMN_WORDS = (
     *("NOT", "NULL", "UNIQUE", "PRIMARY", "REFERENCES", "ENCODE", "DISTKEY", "SORTKEY"),
@@ -189,14 +194,18 @@ def _storage_attribute(
     elif word == "REFERENCES":
         _references(cursor)
     elif word == "COLLATE":
-        if cursor.take_word("CASE_INSENSITIVE", "CI"):
-            raise not_emulated("COLLATE CASE_INSENSITIVE")
-        if not cursor.take_word("CASE_SENSITIVE", "CS"):
-            raise cursor.fail()
+        _collation(cursor)
     elif word == "CHECK":
         raise unsupported("CHECK constraint")
     elif word == "CONSTRAINT":
         cursor.name()
+
+
+def _collation(cursor: Cursor) -> None:
+    if cursor.take_word("CASE_INSENSITIVE", "CI"):
+        raise not_emulated("COLLATE CASE_INSENSITIVE")
+    if not cursor.take_word("CASE_SENSITIVE", "CS"):
+        raise cursor.fail()
 
 
 def _references(cursor: Cursor) -> None:

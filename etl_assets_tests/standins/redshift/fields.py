@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Context, Decimal
 
-from .copy_command import CopyCommand
-from .datetimes import date_parser, time_parser, timestamp_parser
+from etl_assets_tests.standins.redshift.copy_command import CopyCommand
+from etl_assets_tests.standins.redshift.datetimes import date_parser, time_parser, timestamp_parser
 
 Check = Callable[[bytes], bytes]
 NULL = b"\\N"

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .errors import SqlError
+from etl_assets_tests.standins.redshift.errors import SqlError
 
 _TOKEN = re.compile(
     r"""

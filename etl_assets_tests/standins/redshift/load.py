@@ -6,11 +6,18 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .copy_command import CopyCommand
-from .errors import SqlError, load_failed
-from .fields import NULL, Check, Column, FieldError, check_for
-from .records import MAX_RECORD, Split, lines, recode, records, splitter
-from .sources import S3Source
+from etl_assets_tests.standins.redshift.copy_command import CopyCommand
+from etl_assets_tests.standins.redshift.errors import SqlError, load_failed
+from etl_assets_tests.standins.redshift.fields import NULL, Check, Column, FieldError, check_for
+from etl_assets_tests.standins.redshift.records import (
+    MAX_RECORD,
+    Split,
+    lines,
+    recode,
+    records,
+    splitter,
+)
+from etl_assets_tests.standins.redshift.sources import S3Source
 
 _FLUSH = 256 * 1024
 

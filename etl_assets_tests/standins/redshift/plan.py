@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .alter_table import alter_table
-from .copy_command import CopyCommand
-from .copy_grammar import parse_copy
-from .create_table import create_table
-from .cursor import Cursor
-from .ddl import TableAttributes, table_name
-from .errors import SqlError, not_emulated, syntax_error, unsupported
-from .keywords import (
+from etl_assets_tests.standins.redshift.alter_table import alter_table
+from etl_assets_tests.standins.redshift.copy_command import CopyCommand
+from etl_assets_tests.standins.redshift.copy_grammar import parse_copy
+from etl_assets_tests.standins.redshift.create_table import create_table
+from etl_assets_tests.standins.redshift.cursor import Cursor
+from etl_assets_tests.standins.redshift.ddl import TableAttributes, table_name
+from etl_assets_tests.standins.redshift.errors import (
+    SqlError,
+    not_emulated,
+    syntax_error,
+    unsupported,
+)
+from etl_assets_tests.standins.redshift.keywords import (
     EMULATED_ELSEWHERE,
     FOREIGN_PARAMETERS,
     OBJECTS,
@@ -19,8 +24,8 @@ from .keywords import (
     REDSHIFT_ONLY_OBJECTS,
     STATEMENTS,
 )
-from .lexer import Statement
-from .rules import rewrite, top_level_word
+from etl_assets_tests.standins.redshift.lexer import Statement
+from etl_assets_tests.standins.redshift.rules import rewrite, top_level_word
 
 _COPY_FUNCTIONS = ("pg_last_copy_count", "pg_last_copy_id")
 # Described as a statement without rows, so that a driver that prepares COPY learns the right thing.

@@ -101,8 +101,8 @@ class PostgresServer:
         self._isolation = isolation
         # A socket's path is limited to about 100 bytes, so its folder is not inside the data's.
         self.socket_folder = tempfile.mkdtemp(prefix="redshift-standin-")
-        self._data = Path(data_folder or os.path.join(self.socket_folder, "data")).absolute()
-        self.socket_path = os.path.join(self.socket_folder, f".s.PGSQL.{self.port}")
+        self._data = Path(data_folder or Path(self.socket_folder, "data")).absolute()
+        self.socket_path = str(Path(self.socket_folder, f".s.PGSQL.{self.port}"))
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -123,9 +123,9 @@ class PostgresServer:
         )
         (self._data / "standin.conf").write_text(configuration)
         self._give(self._data / "standin.conf")
-        log = open(os.path.join(self.socket_folder, "log"), "ab")  # noqa: SIM115
-        with log:
-            self._process = self._spawn(["postgres", "-D", str(self._data)], log.fileno(), True)
+        with Path(self.socket_folder, "log").open("ab") as log:
+            command = ["postgres", "-D", str(self._data)]
+            self._process = self._spawn(command, log.fileno(), tied=True)
         self._wait()
 
     def _create(self) -> None:
@@ -147,7 +147,7 @@ class PostgresServer:
             os.chown(path, self._account.pw_uid, self._account.pw_gid)
 
     def _spawn(
-        self, command: list[str], output: int, tied: bool = False
+        self, command: list[str], output: int, *, tied: bool = False
     ) -> subprocess.Popen[bytes]:
         account = self._account
         # The kernel then ends the server when this process is killed without a chance to do it.

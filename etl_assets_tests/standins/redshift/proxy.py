@@ -8,15 +8,15 @@ import ssl
 import struct
 from concurrent.futures import ThreadPoolExecutor
 
-from . import wire
-from .admin import Admin
-from .backend import Backend
-from .errors import SqlError
-from .extended_query import ExtendedQuery
-from .postgres import ADMIN, PostgresServer
-from .session import Identity, Session, Settings
-from .simple_query import SimpleQuery
-from .wire import Channel, Frame
+from etl_assets_tests.standins.redshift import wire
+from etl_assets_tests.standins.redshift.admin import Admin
+from etl_assets_tests.standins.redshift.backend import Backend
+from etl_assets_tests.standins.redshift.errors import SqlError
+from etl_assets_tests.standins.redshift.extended_query import ExtendedQuery
+from etl_assets_tests.standins.redshift.postgres import ADMIN, PostgresServer
+from etl_assets_tests.standins.redshift.session import Identity, Session, Settings
+from etl_assets_tests.standins.redshift.simple_query import SimpleQuery
+from etl_assets_tests.standins.redshift.wire import Channel, Frame
 
 _THREADS = 32
 _MAJOR = 3

@@ -6,8 +6,8 @@ import codecs
 import re
 from collections.abc import Callable, Iterable, Iterator
 
-from .copy_command import CopyCommand
-from .fields import FieldError
+from etl_assets_tests.standins.redshift.copy_command import CopyCommand
+from etl_assets_tests.standins.redshift.fields import FieldError
 
 MAX_RECORD = 4 * 1024 * 1024
 Split = Callable[[bytes], list[bytes]]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .cursor import quote_name
-from .errors import SqlError, syntax_error, unsupported
-from .keywords import FOREIGN_FUNCTIONS
-from .lexer import Edits, Statement, Token, tokenize
+from etl_assets_tests.standins.redshift.cursor import quote_name
+from etl_assets_tests.standins.redshift.errors import SqlError, syntax_error, unsupported
+from etl_assets_tests.standins.redshift.keywords import FOREIGN_FUNCTIONS
+from etl_assets_tests.standins.redshift.lexer import Edits, Statement, Token, tokenize
 
 _MAX_IDENTIFIER = 127
 _MAX_BYTES = {"VARCHAR": "65535", "NVARCHAR": "65535", "VARYING": "65535"}

@@ -8,11 +8,11 @@ import threading
 from types import TracebackType
 from typing import Self
 
-from .admin import Admin
-from .postgres import PostgresServer
-from .proxy import Proxy
-from .session import Settings
-from .sources import S3Settings
+from etl_assets_tests.standins.redshift.admin import Admin
+from etl_assets_tests.standins.redshift.postgres import PostgresServer
+from etl_assets_tests.standins.redshift.proxy import Proxy
+from etl_assets_tests.standins.redshift.session import Settings
+from etl_assets_tests.standins.redshift.sources import S3Settings
 
 _START_SECONDS = 120
 _STOP_SECONDS = 60

@@ -9,15 +9,15 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from . import wire
-from .admin import Admin
-from .backend import Backend, BackendError
-from .column_types import describe_limit
-from .copying import Copier
-from .errors import SqlError, serializable_violation
-from .plan import Plan
-from .sources import S3Settings
-from .wire import Channel, Frame
+from etl_assets_tests.standins.redshift import wire
+from etl_assets_tests.standins.redshift.admin import Admin
+from etl_assets_tests.standins.redshift.backend import Backend, BackendError
+from etl_assets_tests.standins.redshift.column_types import describe_limit
+from etl_assets_tests.standins.redshift.copying import Copier
+from etl_assets_tests.standins.redshift.errors import SqlError, serializable_violation
+from etl_assets_tests.standins.redshift.plan import Plan
+from etl_assets_tests.standins.redshift.sources import S3Settings
+from etl_assets_tests.standins.redshift.wire import Channel, Frame
 
 _T = TypeVar("_T")
 # Puts the client's transaction in the failed state when the proxy itself refuses a statement.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from . import wire
-from .backend import BackendError
-from .errors import SqlError
-from .lexer import split_statements
-from .plan import Plan, plan_statement
-from .session import Session
-from .wire import Frame
+from etl_assets_tests.standins.redshift import wire
+from etl_assets_tests.standins.redshift.backend import BackendError
+from etl_assets_tests.standins.redshift.errors import SqlError
+from etl_assets_tests.standins.redshift.lexer import split_statements
+from etl_assets_tests.standins.redshift.plan import Plan, plan_statement
+from etl_assets_tests.standins.redshift.session import Session
+from etl_assets_tests.standins.redshift.wire import Frame
 
 _ROWS_BEFORE_DRAIN = 256
 

@@ -7,12 +7,15 @@ import json
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import zstandard
 
-from .copy_command import CopyCommand
-from .errors import SqlError
+from etl_assets_tests.standins.redshift.copy_command import CopyCommand
+from etl_assets_tests.standins.redshift.errors import SqlError
+
+if TYPE_CHECKING:
+    from botocore.response import StreamingBody
 
 _BLOCK = 256 * 1024
 
@@ -132,7 +135,7 @@ class S3Source:
 
         keys = command.access_key
         self._command = command
-        self._client: Any = boto3.session.Session().client(
+        self._client = boto3.session.Session().client(
             "s3",
             endpoint_url=settings.endpoint,
             region_name=settings.region,
@@ -194,7 +197,7 @@ class S3Source:
         """Check an entry of the manifest; return its address, empty for one to skip."""
         url, mandatory = entry["url"], entry.get("mandatory", False)
         if not isinstance(mandatory, bool):
-            raise ValueError("mandatory is not a boolean")
+            raise TypeError("mandatory is not a boolean")
         bucket, key = split_url(url)
         try:
             head = self._client.head_object(Bucket=bucket, Key=key)
@@ -216,7 +219,7 @@ class S3Source:
             raise SqlError("XX000", message)
         return str(url)
 
-    def _object(self, url: str) -> Any:
+    def _object(self, url: str) -> StreamingBody | None:
         """Return an object's body, or None if there is no such object."""
         bucket, key = split_url(url)
         try:
@@ -242,7 +245,7 @@ class S3Source:
             yield from decompress(_blocks(body, url), self._command.compression, url)
 
 
-def _blocks(body: Any, url: str) -> Iterator[bytes]:
+def _blocks(body: StreamingBody, url: str) -> Iterator[bytes]:
     try:
         yield from body.iter_chunks(_BLOCK)
     except Exception as error:

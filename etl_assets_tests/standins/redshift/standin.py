@@ -79,7 +79,7 @@ class RedshiftStandin:
         """
         self._folder = tempfile.mkdtemp(prefix="redshift-")
         # The account PostgreSQL runs as must reach its own folder inside.
-        os.chmod(self._folder, 0o711)
+        Path(self._folder).chmod(0o711)
         root = str(Path(__file__).parents[_PACKAGE.count(".") + 1])
         path = os.pathsep.join(p for p in (root, os.environ.get("PYTHONPATH", "")) if p)
         self._process = subprocess.Popen(

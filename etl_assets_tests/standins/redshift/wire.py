@@ -8,7 +8,7 @@ import ssl
 import struct
 from dataclasses import dataclass
 
-from .errors import SqlError
+from etl_assets_tests.standins.redshift.errors import SqlError
 
 SSL_REQUEST = 80877103
 GSS_REQUEST = 80877104
