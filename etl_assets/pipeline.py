@@ -10,7 +10,6 @@ forced: `previous` is what the step returned then.
 import contextlib
 import datetime as dt
 import hashlib
-import json
 import secrets
 from pathlib import Path
 
@@ -20,7 +19,7 @@ import pyarrow.parquet as pq
 from etl_assets.core.campaigns import Campaign
 from etl_assets.core.datasets import Dataset, check_bindings
 from etl_assets.core.errors import ProofError, SourceError, StagingError
-from etl_assets.core.manifest import Extract, Load, Part, Stage, inputs_digest
+from etl_assets.core.manifest import Extract, Load, Part, Stage, copy_manifest, inputs_digest
 from etl_assets.core.rules import RuleSet
 from etl_assets.systems.protocols import Source, SourceSnapshot, Staging, Warehouse
 from etl_assets.systems.staging import sha256_of
@@ -150,7 +149,7 @@ def stage(
                 "Report the rule set; nothing was loaded.",
             )
         staging.put_text(stage_path(staged), staged.model_dump_json(indent=2))
-        staging.put_text(staged.copy_manifest, _copy_manifest(staged, staging))
+        staging.put_text(staged.copy_manifest, copy_manifest(parts, staging.uri))
     return staged
 
 
@@ -197,15 +196,6 @@ def stage_path(staged: Stage) -> str:
 def new_id(moment: dt.datetime) -> str:
     """Return an id that no other has and that sorts by time."""
     return f"{moment:%Y%m%dT%H%M%S.%f}Z-{secrets.token_hex(4)}"
-
-
-def _copy_manifest(staged: Stage, staging: Staging) -> str:
-    """Return the manifest of a COPY: every part, each mandatory (by default COPY skips absent ones)."""
-    entries = [
-        {"url": staging.uri(p.path), "mandatory": True, "meta": {"content_length": p.bytes}}
-        for p in staged.parts
-    ]
-    return json.dumps({"entries": entries}, indent=2)
 
 
 def _check_primary_key(dataset: Dataset, snapshot: SourceSnapshot) -> None:

@@ -4,11 +4,12 @@ Both warehouses write the same ledger in the load's own transaction.
 """
 
 import datetime as dt
+from collections.abc import Iterable, Sequence
 
 from etl_assets.core.datasets import Dataset
 from etl_assets.core.errors import ProofError
 from etl_assets.core.manifest import Load, Stage
-from etl_assets.core.sql import quote_identifier, quote_table
+from etl_assets.core.sql import column_list, quote_identifier, quote_table
 
 SCHEMA = "etl_assets"
 LEDGER = quote_table(SCHEMA, "loads")
@@ -42,18 +43,38 @@ CREATE_LEDGER = (
 """The ledger's DDL, as DuckDB and Redshift both read it."""
 
 
+def select_loads(tail: str) -> str:
+    """Return the SELECT of ledger rows, for `read_loads`; `tail` is WHERE and what follows."""
+    return f"SELECT {column_list(_TYPES)} FROM {LEDGER} {tail}"
+
+
+def read_loads(rows: Iterable[Sequence[object]]) -> list[Load]:
+    """Return what the rows of `select_loads` say."""
+    return [Load.model_validate(dict(zip(_TYPES, row, strict=True))) for row in rows]
+
+
+def insert_load(row: Load, mark: str) -> tuple[str, list[object]]:
+    """Return the INSERT of a ledger row and its parameters; `mark` is the driver's placeholder."""
+    marks = ", ".join(mark for _ in _TYPES)
+    values = row.model_dump()
+    return (
+        f"INSERT INTO {LEDGER} ({column_list(_TYPES)}) VALUES ({marks})",
+        [values[name] for name in _TYPES],
+    )
+
+
 def prove_load(stage: Stage, loaded: int) -> None:
     """Check that every record that was read is accounted for.
 
     Raises:
-        ProofError: When the table's slice has not the staged records, or the records read
-            are not those staged, filtered and rejected together.
+        ProofError: When what was loaded is not as many records as were staged, or the records
+            read are not those staged, filtered and rejected together.
     """
     what = f"{stage.dataset} for campaign {stage.campaign_key}"
     if loaded != stage.records:
         raise ProofError(
-            f"The load of {what} put {loaded:,} records into the table, but {stage.records:,}"
-            " were staged; it was rolled back.",
+            f"The load of {what} found {loaded:,} records, but {stage.records:,} were staged;"
+            " it was rolled back.",
             "Refresh the campaign with --force; if it happens again, keep the staged parts.",
         )
     if stage.records + stage.filtered + stage.rejected != stage.source_records:

@@ -3,6 +3,7 @@
 import datetime as dt
 import hashlib
 import json
+from collections.abc import Callable, Iterable
 
 from pydantic import BaseModel, ConfigDict
 
@@ -170,6 +171,20 @@ class Load(_Reference):
     def seconds(self) -> float:
         """Seconds from the transaction's start to its commit."""
         return (self.committed_at - self.started_at).total_seconds()
+
+
+def copy_manifest(parts: Iterable[Part], uri: Callable[[str], str]) -> str:
+    """Return the manifest of a COPY: every part, each mandatory (COPY skips absent ones else).
+
+    Args:
+        parts: What to load.
+        uri: Gives a path's full address.
+    """
+    entries = [
+        {"url": uri(part.path), "mandatory": True, "meta": {"content_length": part.bytes}}
+        for part in parts
+    ]
+    return json.dumps({"entries": entries}, indent=2)
 
 
 def inputs_digest(

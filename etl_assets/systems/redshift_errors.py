@@ -1,69 +1,75 @@
-"""What Redshift recorded of a failed COPY: file, line, column, value, and the record's key."""
+"""What psycopg2's errors mean: worth another attempt, a lost connection, or a refusal."""
 
-import csv
-import io
-import itertools
-from typing import Any
+import random
+import re
+from collections.abc import Callable, Iterator
 
 import psycopg2
-import zstandard
 
-from etl_assets.core.errors import EtlError
-from etl_assets.core.manifest import Stage
-from etl_assets.systems.protocols import Staging
+from etl_assets.core.errors import TransientError, WarehouseError
 
-# SYS views are there on provisioned clusters and serverless, STL tables on clusters only.
-_QUERIES = (
-    (
-        "SELECT file_name, line_number, column_name, error_message FROM sys_load_error_detail"
-        " WHERE session_id = pg_backend_pid() ORDER BY start_time DESC, line_number LIMIT 1"
-    ),
-    (
-        "SELECT filename, line_number, colname, err_reason FROM stl_load_errors"
-        " WHERE session = pg_backend_pid() ORDER BY starttime DESC, line_number LIMIT 1"
-    ),
-)
+_SERIALIZATION = re.compile(r"(1023|1018)\b")
+_SERIALIZATION_STATES = {"40001", "40P01"}
+_CANCELLED = "57014"
+_LOST_STATES = {"57P01", "57P02", "57P03", "08000", "08001", "08003", "08004", "08006"}
+_ATTEMPTS = 5
+_FIRST_PAUSE_SECONDS = 0.2
+_CHANCE = random.SystemRandom()
 
 
-def describe_load_error(connection: Any, stage: Stage, staging: Staging) -> str | None:
-    """Return what the last failed COPY of this session failed on; None when nothing is recorded.
+def attempts(sleep: Callable[[float], None]) -> Iterator[bool]:
+    """Yield for each attempt whether it is the last; pause between them, ever longer."""
+    for number in range(_ATTEMPTS):
+        if number:
+            sleep(_FIRST_PAUSE_SECONDS * 2 ** (number - 1) * _CHANCE.uniform(0.5, 1.5))
+        yield number == _ATTEMPTS - 1
 
-    Some failures (a missing object, no memory) leave no record; the caller has their error.
+
+def is_serialization_failure(error: psycopg2.Error) -> bool:
+    """Return whether the whole transaction may succeed when it is run again.
+
+    Redshift says XX000 with the message `1023` (serializable isolation violation) or `1018`
+    (relation not in the snapshot); 40P01 is a deadlock.
     """
-    for query in _QUERIES:
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute(query)
-                found = cursor.fetchone()
-            connection.rollback()
-        except psycopg2.Error:
-            connection.rollback()
-            continue
-        if found is None:
-            continue
-        file, line, column, reason = (str(value).strip() for value in found)
-        record = _record(stage, staging, file, int(line), column)
-        return f"{reason} in column `{column}`{record}, line {line} of {file}"
-    return None
+    if error.pgcode == "XX000":
+        return _SERIALIZATION.match(error.diag.message_primary or "") is not None
+    return error.pgcode in _SERIALIZATION_STATES
 
 
-def _record(stage: Stage, staging: Staging, file: str, line: int, column: str) -> str:
-    """Return the value and the first columns of the record at a line of a staged part."""
-    part = next((p for p in stage.parts if file.endswith(p.path)), None)
-    if part is None:
-        return ""
-    try:
-        with staging.fetch([part]) as (local,), local.open("rb") as handle:
-            text = io.TextIOWrapper(
-                zstandard.ZstdDecompressor().stream_reader(handle), encoding="utf-8", newline=""
-            )
-            reader = csv.reader(text)
-            row = next(itertools.dropwhile(lambda _: reader.line_num < line, reader), None)
-    except (EtlError, OSError, csv.Error, zstandard.ZstdError):
-        return ""
-    if row is None or len(row) != len(stage.columns):
-        return ""
-    values = dict(zip((c.name for c in stage.columns), row, strict=True))
-    keys = [name for name in stage.primary_key if name in values] or list(values)[:2]
-    named = ", ".join(f"{name}={values[name]}" for name in keys)
-    return f" = {values.get(column, '')!r} in the record {named}"
+def is_connection_lost(error: psycopg2.Error) -> bool:
+    """Return whether the connection, not the statement, failed."""
+    if error.pgcode is None:
+        return isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
+    return error.pgcode in _LOST_STATES
+
+
+def explain(what: str, error: psycopg2.Error) -> WarehouseError | TransientError:
+    """Return our error for a driver's before a COMMIT; statements stay out of it."""
+    reason = first_line(error)
+    if is_serialization_failure(error):
+        conflict = "a deadlock" if error.pgcode == "40P01" else f"a conflict ({reason})"
+        return TransientError(
+            f"{what} lost against other transactions again and again, at last by {conflict};"
+            " the table is as it was.",
+            "Try again when fewer sessions write to the table.",
+        )
+    if error.pgcode == _CANCELLED:
+        return TransientError(
+            f"{what} waited too long or was cancelled ({reason}); the table is as it was.",
+            "See in SVV_TRANSACTIONS who holds the lock, then try again.",
+        )
+    if is_connection_lost(error):
+        return TransientError(
+            f"{what} lost its connection ({reason or 'closed'}); the table is as it was.",
+            "Try again.",
+        )
+    return WarehouseError(
+        f"{what} failed: {reason}; the table is as it was.",
+        "See the message; `etl-assets doctor` checks what the warehouse's user may do.",
+    )
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text, without the full stop or its kind."""
+    lines = str(error).strip().splitlines()
+    return lines[0].strip().rstrip(".") if lines else ""

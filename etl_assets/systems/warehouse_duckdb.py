@@ -20,10 +20,13 @@ from etl_assets.core.ledger import (
     CREATE_LEDGER,
     LEDGER,
     SCHEMA,
+    insert_load,
     load_row,
     prove_load,
     prove_prune,
     prune_row,
+    read_loads,
+    select_loads,
 )
 from etl_assets.core.manifest import Load, Stage
 from etl_assets.core.sql import column_list, quote_identifier, quote_literal, quote_table
@@ -140,6 +143,11 @@ class DuckDBWarehouse:
             return [Check("writable", ok=False, detail=error.message, remedy=error.remedy)]
         found = version[0] if version else ""
         return [Check("writable", ok=True, detail=f"DuckDB {found}, {rows} loads, {self.path}")]
+
+    def probe(self, staging: Staging) -> list[Check]:
+        """Return nothing: there is nothing to find out about a DuckDB file."""
+        del staging
+        return []
 
     def _prepare_table(self, connection: duckdb.DuckDBPyConnection, stage: Stage) -> None:
         """Create the target table, or add the columns it lacks; refuse a changed type."""
@@ -276,17 +284,11 @@ def _create_ledger(connection: duckdb.DuckDBPyConnection) -> None:
 def _ledger_rows(
     connection: duckdb.DuckDBPyConnection, tail: str, parameters: list[object]
 ) -> list[Load]:
-    names = list(Load.model_fields)
-    rows = connection.execute(f"SELECT {column_list(names)} FROM {LEDGER} {tail}", parameters)
-    return [Load(**dict(zip(names, row, strict=True))) for row in rows.fetchall()]
+    return read_loads(connection.execute(select_loads(tail), parameters).fetchall())
 
 
 def _write_ledger(connection: duckdb.DuckDBPyConnection, load: Load) -> None:
-    row = load.model_dump()
-    marks = ", ".join("?" for _ in row)
-    connection.execute(
-        f"INSERT INTO {LEDGER} ({column_list(row)}) VALUES ({marks})", list(row.values())
-    )
+    connection.execute(*insert_load(load, "?"))
 
 
 def _table_columns(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, str]:

@@ -89,7 +89,13 @@ CREATE VIEW pg_catalog.stv_db_isolation_level AS
         CASE current_setting('redshift.isolation') WHEN 'snapshot' THEN 'Snapshot Isolation'
              ELSE 'Serializable' END AS isolation_level
     FROM pg_database WHERE NOT datistemplate;
-GRANT SELECT ON stl_load_errors, stl_loaderror_detail, sys_load_error_detail, sys_load_history,
+CREATE VIEW pg_catalog.svv_transactions AS
+    SELECT a.usename AS txn_owner, a.datname AS txn_db, 0::bigint AS xid, l.pid,
+        a.xact_start AT TIME ZONE 'UTC' AS txn_start, l.mode AS lock_mode,
+        l.locktype AS lockable_object_type, l.relation::integer AS relation, l.granted
+    FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+    WHERE a.datname = current_database() AND l.locktype IN ('relation', 'transactionid');
+GRANT SELECT ON svv_transactions, stl_load_errors, stl_loaderror_detail, sys_load_error_detail, sys_load_history,
     pg_table_def, svv_table_info, svv_columns, stv_db_isolation_level TO public;
 
 CREATE FUNCTION pg_catalog.getdate() RETURNS timestamp LANGUAGE sql STABLE AS
