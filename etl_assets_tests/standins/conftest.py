@@ -2,55 +2,22 @@
 
 from __future__ import annotations
 
-import gzip
 import itertools
-import json
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import psycopg2
 import pytest
-from moto.server import ThreadedMotoServer
 
+from etl_assets_tests.servers import ensure_packages
+from etl_assets_tests.standins.bucket import Bucket, serve_bucket
 from etl_assets_tests.standins.redshift import RedshiftStandin
+from etl_assets_tests.standins.redshift.postgres import has_binaries
 
 ROLE = "IAM_ROLE 'arn:aws:iam::123456789012:role/loader'"
 Connect = Callable[[], Any]
-
-
-class Bucket:
-    """A bucket of the S3 stand-in, and the COPY texts that load from it."""
-
-    def __init__(self, endpoint: str, name: str) -> None:
-        self.endpoint = endpoint
-        self.name = name
-        self._keys = itertools.count()
-        self.client: Any = boto3.client(
-            "s3",
-            endpoint_url=endpoint,
-            region_name="us-east-1",
-            aws_access_key_id="standin",
-            aws_secret_access_key="standin",
-        )
-        self.client.create_bucket(Bucket=name)
-
-    def put(self, body: bytes, key: str = "") -> str:
-        """Store an object and return its address."""
-        key = key or f"object-{next(self._keys)}"
-        self.client.put_object(Bucket=self.name, Key=key, Body=body)
-        return f"s3://{self.name}/{key}"
-
-    def manifest(self, *entries: dict[str, Any]) -> str:
-        """Store a manifest and return its address."""
-        return self.put(json.dumps({"entries": list(entries)}).encode())
-
-    def load(self, *parts: bytes) -> str:
-        """Store gzip parts with their manifest; return the manifest's address."""
-        urls = [self.put(gzip.compress(part)) for part in parts]
-        return self.manifest(*({"url": url, "mandatory": True} for url in urls))
 
 
 def copy_text(table: str, url: str, options: str = "", columns: str = "") -> str:
@@ -58,14 +25,17 @@ def copy_text(table: str, url: str, options: str = "", columns: str = "") -> str
     return f"COPY {table} {columns} FROM '{url}' {ROLE} MANIFEST GZIP CSV {options}"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def postgresql() -> None:
+    """PostgreSQL, which the stand-in stands on."""
+    ensure_packages("postgresql-15", present=has_binaries)
+
+
 @pytest.fixture(scope="session")
 def bucket() -> Iterator[Bucket]:
     """A bucket of an S3 stand-in on a free port."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield Bucket(f"http://{host}:{port}", "loads")
-    server.stop()
+    with serve_bucket("loads") as bucket:
+        yield bucket
 
 
 @pytest.fixture(scope="session")

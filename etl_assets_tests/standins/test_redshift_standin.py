@@ -19,7 +19,8 @@ import psycopg2
 import pytest
 import redshift_connector.error
 
-from etl_assets_tests.standins.conftest import Bucket, Connect, copy_text
+from etl_assets_tests.standins.bucket import Bucket
+from etl_assets_tests.standins.conftest import Connect, copy_text
 from etl_assets_tests.standins.redshift import RedshiftStandin, RedshiftStandinError
 from etl_assets_tests.standins.redshift.errors import SqlError
 from etl_assets_tests.standins.redshift.lexer import split_statements, tokenize

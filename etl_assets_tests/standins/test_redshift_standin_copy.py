@@ -11,7 +11,8 @@ import psycopg2
 import pytest
 import zstandard
 
-from etl_assets_tests.standins.conftest import ROLE, Bucket, Connect, copy_text
+from etl_assets_tests.standins.bucket import Bucket
+from etl_assets_tests.standins.conftest import ROLE, Connect, copy_text
 from etl_assets_tests.standins.redshift.copy_grammar import parse_copy
 from etl_assets_tests.standins.redshift.errors import SqlError
 from etl_assets_tests.standins.redshift.lexer import tokenize

@@ -65,6 +65,15 @@ def find_binaries(folder: str | None = None) -> Path:
     raise PostgresError("PostgreSQL is not installed: install the Debian package postgresql-15")
 
 
+def has_binaries() -> bool:
+    """Return whether PostgreSQL is installed."""
+    try:
+        find_binaries()
+    except PostgresError:
+        return False
+    return True
+
+
 def _account() -> pwd.struct_passwd | None:
     """Return the account to run PostgreSQL as, or None to keep the caller's.
 
