@@ -138,7 +138,6 @@ def _s3_staging_csv(dataset: Dataset, settings: Settings) -> dg.AssetsDefinition
                 previous=previous,
             )
             unchanged = made is previous
-            folder = pipeline.stage_folder(dataset.name, made.campaign_key, made.load_id)
             context.log.info(
                 f"{made.records:,} records of {made.campaign_key}"
                 f" {'are as they were' if unchanged else 'staged'}"
@@ -148,7 +147,7 @@ def _s3_staging_csv(dataset: Dataset, settings: Settings) -> dg.AssetsDefinition
                 metadata=stage_metadata(
                     made,
                     store,
-                    f"{folder}/manifest.json",
+                    pipeline.stage_path(made),
                     seconds=time.monotonic() - started,
                     unchanged=unchanged,
                 ),

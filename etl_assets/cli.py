@@ -135,13 +135,20 @@ def loads(*, key: str | None, dataset: str | None, limit: int, json_: bool) -> N
 
 
 @cli.command()
+@click.option(
+    "--probe", is_flag=True, help="Also try what the warehouse's documentation leaves open."
+)
 @as_json
-def doctor(*, json_: bool) -> None:
-    """Check the four systems: reachable, readable, writable, version; and what to do if not."""
+def doctor(*, probe: bool, json_: bool) -> None:
+    """Check the four systems: reachable, readable, writable, version; and what to do if not.
+
+    --probe loads a few values into temporary tables of the warehouse and leaves a few small
+    objects in the staging store; it touches no target table.
+    """
     from etl_assets.display import checks_table, print_json
 
     settings = Settings.from_environment()
-    found = check_systems(settings)
+    found = check_systems(settings, probe=probe)
     if json_:
         print_json(out, {s: [vars(c) for c in checks] for s, checks in found.items()})
     else:
@@ -235,8 +242,13 @@ def run_refresh(
     return any(r.error for r in results) or bool(prune_error)
 
 
-def check_systems(settings: Settings) -> dict[str, list[Check]]:
-    """Return what each system's own check finds; one that cannot be opened is one more line."""
+def check_systems(settings: Settings, *, probe: bool = False) -> dict[str, list[Check]]:
+    """Return what each system's own check finds; one that cannot be opened is one more line.
+
+    Args:
+        settings: Which systems.
+        probe: Whether the warehouse is to be experimented on, too.
+    """
     opened: dict[str, Callable[[], RegistryStore | Source | Staging | Warehouse]] = {
         "registry": settings.open_registry,
         "source": settings.open_source,
@@ -249,6 +261,8 @@ def check_systems(settings: Settings) -> dict[str, list[Check]]:
             found[name] = open_system().check()
         except EtlError as error:
             found[name] = [Check("configured", ok=False, detail=error.message, remedy=error.remedy)]
+    if probe and all(check.ok for name in ("staging", "warehouse") for check in found[name]):
+        found["warehouse"] += settings.open_warehouse().probe(settings.open_staging())
     return found
 
 

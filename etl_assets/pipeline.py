@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from etl_assets.core.campaigns import Campaign
 from etl_assets.core.datasets import Dataset, check_bindings
 from etl_assets.core.errors import ProofError, SourceError, StagingError
-from etl_assets.core.manifest import Extract, Load, Part, Stage, inputs_digest
+from etl_assets.core.manifest import Extract, Load, Part, Stage, copy_manifest, inputs_digest
 from etl_assets.core.rules import RuleSet
 from etl_assets.systems.protocols import Source, SourceSnapshot, Staging, Warehouse
 from etl_assets.systems.staging import sha256_of
@@ -109,7 +109,7 @@ def stage(
         return previous
     staged_at = _now()
     load_id = new_id(staged_at)
-    folder = stage_folder(dataset.name, campaign.key, load_id)
+    folder = f"stage/{dataset.name}/{campaign.key}/{load_id}"
     with staging.scratch() as scratch, staging.fetch(source_extract.parts) as extracted:
         made = transform(dataset, source_extract, rule_set, bindings, extracted, scratch)
         parts = _name_parts(folder, made.files, "csv.zst")
@@ -134,6 +134,11 @@ def stage(
             parts=parts,
             rejects=rejects,
             null_token=made.null_token,
+            copy_manifest=f"{folder}/manifest.json",
+            primary_key=dataset.primary_key,
+            on_schema_change=dataset.on_schema_change,
+            distribution_key=dataset.distribution_key,
+            sort_keys=dataset.sort_keys,
             staged_at=staged_at,
         )
         if made.records + made.filtered + made.rejected != source_extract.records:
@@ -143,7 +148,8 @@ def stage(
                 f" {made.filtered:,} filtered, {made.rejected:,} rejected.",
                 "Report the rule set; nothing was loaded.",
             )
-        staging.put_text(f"{folder}/manifest.json", staged.model_dump_json(indent=2))
+        staging.put_text(stage_path(staged), staged.model_dump_json(indent=2))
+        staging.put_text(staged.copy_manifest, copy_manifest(parts, staging.uri))
     return staged
 
 
@@ -172,17 +178,19 @@ def load(
     same = current is not None and current.inputs_digest == staged.inputs_digest and not force
     if current and same and warehouse.slices(dataset).get(key, 0) == current.records:
         return current
-    folder = stage_folder(dataset.name, key, staged.load_id)
+    path = stage_path(staged)
     earlier = warehouse.loads(dataset=dataset.name, key=key)
     if any(row.load_id == staged.load_id for row in earlier):
         staged = staged.model_copy(update={"load_id": new_id(_now())})
-    with staging.fetch(staged.parts) as files:
-        return warehouse.load(staged, files, stage_path=f"{folder}/manifest.json", run_id=run_id)
+    return warehouse.load(staged, staging, stage_path=path, run_id=run_id)
 
 
-def stage_folder(dataset: str, key: str, load_id: str) -> str:
-    """Return the folder of a load's parts, below the staging URL."""
-    return f"stage/{dataset}/{key}/{load_id}"
+def stage_path(staged: Stage) -> str:
+    """Return the path of a stage's own manifest, below the staging URL.
+
+    Beside it stands `manifest.json`, which COPY reads: all it may hold is the parts.
+    """
+    return f"{staged.copy_manifest.rpartition('/')[0]}/sidecar.json"
 
 
 def new_id(moment: dt.datetime) -> str:

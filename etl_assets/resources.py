@@ -3,7 +3,7 @@
 import dagster as dg
 from pydantic import Field
 
-from etl_assets.settings import Settings
+from etl_assets.settings import Settings, warehouse_password
 from etl_assets.systems import connect
 from etl_assets.systems.protocols import RegistryStore, Source, Staging, Warehouse
 
@@ -50,7 +50,7 @@ class WarehouseResource(_System):
 
     def open(self) -> Warehouse:
         """Return the warehouse; nothing is connected yet."""
-        return connect.open_warehouse(self.url)
+        return connect.open_warehouse(self.url, warehouse_password)
 
 
 def build_resources(settings: Settings) -> dict[str, object]:

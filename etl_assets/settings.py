@@ -127,7 +127,12 @@ class Settings:
 
     def open_warehouse(self) -> Warehouse:
         """Return the warehouse."""
-        return connect.open_warehouse(self.warehouse_url)
+        return connect.open_warehouse(self.warehouse_url, warehouse_password)
+
+
+def warehouse_password() -> str:
+    """Return the warehouse's password, read when a login needs it; empty when there is none."""
+    return os.environ.get("ETL_ASSETS_WAREHOUSE_PASSWORD", "")
 
 
 VARIABLES = {

@@ -63,7 +63,7 @@ def transform(
         try:
             counts = _counts(connection, compiled) if compiled.can_drop else ()
             rejects = _check_refused(connection, compiled, counts, dataset, what, folder)
-            token = f"~N{secrets.token_hex(4)}~"
+            token = _absent_token(connection, compiled)
             files, records = _write_parts(connection, compiled, parquet, folder, token)
         except duckdb.IOException as error:
             raise StagingError(
@@ -196,6 +196,19 @@ def _write_parts(
             files.append(file)
             records += int(row[0])
     return files, records
+
+
+def _absent_token(connection: duckdb.DuckDBPyConnection, compiled: CompiledRules) -> str:
+    """Return a text for NULL that no field holds: COPY takes it for NULL even in quotes."""
+    texts = [quote_identifier(c.name) for c in compiled.columns if c.type.is_text]
+    while True:
+        token = f"~N{secrets.token_hex(4)}~"
+        found = " OR ".join(f"{name} = {quote_literal(token)}" for name in texts) or "false"
+        row = connection.execute(
+            f"SELECT count(*) FROM ({compiled.records()}) WHERE {found}"
+        ).fetchone()
+        if not row or not row[0]:
+            return token
 
 
 def _culprit(connection: duckdb.DuckDBPyConnection, compiled: CompiledRules) -> str | None:

@@ -48,12 +48,13 @@ def test_the_store_holds_parts_and_manifests_where_the_design_says(
         f"{extract_folder}/part-00000.parquet",
         f"{stage_folder}/manifest.json",
         f"{stage_folder}/part-00000.csv.zst",
+        f"{stage_folder}/sidecar.json",
     ]
     staging = chain.settings.open_staging()
     assert Extract.model_validate_json(staging.read_text(f"{extract_folder}/manifest.json")) == (
         extracted
     )
-    assert Stage.model_validate_json(staging.read_text(f"{stage_folder}/manifest.json")) == staged
+    assert Stage.model_validate_json(staging.read_text(f"{stage_folder}/sidecar.json")) == staged
 
 
 def test_an_unchanged_key_stores_nothing_and_returns_the_references_of_the_last_time(
@@ -87,7 +88,7 @@ def test_without_the_references_of_the_last_time_everything_is_made_anew(
     again = chain.stage()
     assert again.load_id != first.load_id
     assert chain.load(again) == first  # the same inputs: the table has them already
-    assert len(objects(small)) == 8
+    assert len(objects(small)) == 10  # a part and a manifest each, and the stage's sidecar
 
 
 def test_a_changed_value_is_a_new_extract_and_a_changed_rule_a_new_stage(

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 import sqlglot
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -45,6 +45,10 @@ class Dataset(BaseModel):
         columns: Types and comments, by column name.
         rules: Applied while the registry holds no rule set for this dataset.
         max_rejected: More rejected records than this fail the campaign; None: any number.
+        on_schema_change: `evolve` adds columns to the table (and widens texts where the
+            warehouse limits them); `freeze` fails the load. A changed type fails it always.
+        distribution_key: The column Redshift spreads the table by; its own choice unless said.
+        sort_keys: The columns Redshift sorts the table by.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -58,6 +62,9 @@ class Dataset(BaseModel):
     columns: dict[ColumnName, ColumnSpec] = Field(default_factory=dict)
     rules: tuple[Rule, ...] = ()
     max_rejected: int | None = Field(default=None, ge=0)
+    on_schema_change: Literal["evolve", "freeze"] = "evolve"
+    distribution_key: ColumnName | None = None
+    sort_keys: tuple[ColumnName, ...] = ()
 
     @field_validator("query")
     @classmethod

@@ -3,6 +3,7 @@
 import datetime as dt
 import hashlib
 import json
+from collections.abc import Callable, Iterable
 
 from pydantic import BaseModel, ConfigDict
 
@@ -95,6 +96,12 @@ class Stage(_Reference):
         rejected: Records a rule rejected.
         rule_counts: What each rule touched.
         rejects: The object that lists the rejected records, if there are any.
+        copy_manifest: Path of the manifest that COPY reads; written last, it marks the stage
+            as whole.
+        primary_key: Columns that name a record, as the dataset says; some may be gone.
+        on_schema_change: What a load may do to a table that does not fit.
+        distribution_key: Redshift's, if the dataset names one.
+        sort_keys: Redshift's.
     """
 
     dataset: str
@@ -114,6 +121,11 @@ class Stage(_Reference):
     parts: tuple[Part, ...]
     rejects: Part | None
     null_token: str
+    copy_manifest: str
+    primary_key: tuple[str, ...]
+    on_schema_change: str
+    distribution_key: str | None
+    sort_keys: tuple[str, ...]
     staged_at: dt.datetime
 
     @property
@@ -159,6 +171,20 @@ class Load(_Reference):
     def seconds(self) -> float:
         """Seconds from the transaction's start to its commit."""
         return (self.committed_at - self.started_at).total_seconds()
+
+
+def copy_manifest(parts: Iterable[Part], uri: Callable[[str], str]) -> str:
+    """Return the manifest of a COPY: every part, each mandatory (COPY skips absent ones else).
+
+    Args:
+        parts: What to load.
+        uri: Gives a path's full address.
+    """
+    entries = [
+        {"url": uri(part.path), "mandatory": True, "meta": {"content_length": part.bytes}}
+        for part in parts
+    ]
+    return json.dumps({"entries": entries}, indent=2)
 
 
 def inputs_digest(

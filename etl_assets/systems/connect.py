@@ -1,6 +1,6 @@
 """Which system a URL means."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -44,13 +44,22 @@ def open_staging(url: str) -> Staging:
     raise _unknown("ETL_ASSETS_STAGING", url, "file:FOLDER")
 
 
-def open_warehouse(url: str) -> Warehouse:
-    """Return the warehouse of a URL: `duckdb:///FILE`; errors as `open_registry`."""
+def open_warehouse(url: str, password: Callable[[], str]) -> Warehouse:
+    """Return the warehouse of a URL: `duckdb:///FILE` or `redshift://…`; errors as `open_registry`.
+
+    Args:
+        url: The URL.
+        password: Returns the password, when a login needs one.
+    """
     from etl_assets.systems.warehouse_duckdb import DuckDBWarehouse
 
     if (file := _path(url, "duckdb:///")) is not None:
         return DuckDBWarehouse(file)
-    raise _unknown("ETL_ASSETS_WAREHOUSE", url, "duckdb:///FILE")
+    if url.startswith("redshift://"):
+        from etl_assets.systems.warehouse_redshift import RedshiftWarehouse
+
+        return RedshiftWarehouse(url, password)
+    raise _unknown("ETL_ASSETS_WAREHOUSE", url, "duckdb:///FILE or redshift://USER@HOST/DATABASE")
 
 
 def system_kind(url: str) -> str:

@@ -129,8 +129,15 @@ class Staging(Protocol):
         """
         ...
 
+    def verify(self, parts: Sequence[Part]) -> None:
+        """Prove parts by size and SHA-256, where they are; errors as `fetch`.
+
+        For readers that take the parts from the store themselves, as Redshift does.
+        """
+        ...
+
     def uri(self, path: str) -> str:
-        """Return the full URI of a path, for people."""
+        """Return the full URI of a path, for people and for a warehouse that reads it."""
         ...
 
     def check(self) -> list[Check]:
@@ -141,9 +148,7 @@ class Staging(Protocol):
 class Warehouse(Protocol):
     """The database readers use. Every change is one transaction with its ledger row."""
 
-    def load(
-        self, stage: Stage, files: Sequence[Path], *, stage_path: str, run_id: str | None
-    ) -> Load:
+    def load(self, stage: Stage, staging: Staging, *, stage_path: str, run_id: str | None) -> Load:
         """Replace the campaign's slice of the table with the staged records.
 
         Loading the same stage again changes nothing and returns the first load's row.
@@ -177,4 +182,11 @@ class Warehouse(Protocol):
 
     def check(self) -> list[Check]:
         """Return whether it can be reached, read and written."""
+        ...
+
+    def probe(self, staging: Staging) -> list[Check]:
+        """Return what experiments find about what its documentation leaves open.
+
+        They touch no target table and no ledger row; a few small objects stay in the store.
+        """
         ...

@@ -78,7 +78,11 @@ class FileStaging:
     @contextlib.contextmanager
     def fetch(self, parts: Sequence[Part]) -> Iterator[list[Path]]:
         """Give the stored files themselves, proven; see `Staging.fetch`."""
-        files = []
+        self.verify(parts)
+        yield [self._local(part.path) for part in parts]
+
+    def verify(self, parts: Sequence[Part]) -> None:
+        """Prove the stored files by size and SHA-256; see `Staging.verify`."""
         for part in parts:
             file = self._local(part.path)
             with self._explained(file):
@@ -90,8 +94,6 @@ class FileStaging:
                     f" ({size} bytes, written with {part.bytes}).",
                     "Refresh the campaign with --force; it makes new objects.",
                 )
-            files.append(file)
-        yield files
 
     def uri(self, path: str) -> str:
         """Return the `file:` URI of a path."""

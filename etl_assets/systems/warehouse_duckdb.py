@@ -15,11 +15,22 @@ import duckdb
 
 from etl_assets.core.columns import LOAD_COLUMNS
 from etl_assets.core.datasets import Dataset
-from etl_assets.core.errors import ProofError, TransientError, WarehouseError
+from etl_assets.core.errors import TransientError, WarehouseError
+from etl_assets.core.ledger import (
+    CREATE_LEDGER,
+    LEDGER,
+    SCHEMA,
+    insert_load,
+    load_row,
+    prove_load,
+    prove_prune,
+    prune_row,
+    read_loads,
+    select_loads,
+)
 from etl_assets.core.manifest import Load, Stage
 from etl_assets.core.sql import column_list, quote_identifier, quote_literal, quote_table
-from etl_assets.systems.ledger_duckdb import LEDGER, create_ledger, ledger_rows, write_ledger
-from etl_assets.systems.protocols import Check
+from etl_assets.systems.protocols import Check, Staging
 
 _LOAD_TYPES = {"campaign_key": "VARCHAR", "load_id": "VARCHAR", "loaded_at": "TIMESTAMP"}
 _LINE_BYTES = 8 << 20  # twice what Redshift takes as one input record
@@ -49,14 +60,12 @@ class DuckDBWarehouse:
         self._memory_limit = memory_limit
         self._patience_seconds = patience_seconds
 
-    def load(
-        self, stage: Stage, files: Sequence[Path], *, stage_path: str, run_id: str | None
-    ) -> Load:
+    def load(self, stage: Stage, staging: Staging, *, stage_path: str, run_id: str | None) -> Load:
         """Replace the campaign's slice with the staged records; see `Warehouse.load`."""
         what = f"The load of {stage.dataset} for campaign {stage.campaign_key}"
-        with self._transaction(what) as connection:
+        with staging.fetch(stage.parts) as files, self._transaction(what) as connection:
             started_at = _now()
-            done = ledger_rows(connection, "WHERE load_id = ?", [stage.load_id])
+            done = _ledger_rows(connection, "WHERE load_id = ?", [stage.load_id])
             if done:
                 return done[0]
             self._prepare_table(connection, stage)
@@ -71,22 +80,16 @@ class DuckDBWarehouse:
                     [stage.campaign_key, stage.load_id, started_at],
                 )
             after = _one(connection, f"SELECT count(*) FROM {target} WHERE campaign_key = ?", key)
-            _prove(stage, after)
-            load = Load(
-                kind="load",
-                records=after,
-                replaced_records=before,
-                proof=f"{stage.source_records:,} read = {after:,} loaded"
-                f" + {stage.filtered:,} filtered + {stage.rejected:,} rejected",
-                stage=stage_path,
+            prove_load(stage, after)
+            load = load_row(
+                stage,
+                stage_path=stage_path,
                 run_id=run_id,
+                replaced=before,
                 started_at=started_at,
                 committed_at=_now(),
-                **stage.model_dump(
-                    include=set(Load.model_fields) & set(Stage.model_fields) - {"records"}
-                ),
             )
-            write_ledger(connection, load)
+            _write_ledger(connection, load)
         return load
 
     def prune(
@@ -99,20 +102,12 @@ class DuckDBWarehouse:
             gone = _one(connection, f"SELECT count(*) FROM {target} WHERE campaign_key = ?", [key])
             connection.execute(f"DELETE FROM {target} WHERE campaign_key = ?", [key])
             left = _one(connection, f"SELECT count(*) FROM {target}", [])
-            if left != total - gone:
-                raise ProofError(
-                    f"The removal of {key} from {dataset.table} would leave {left:,} records"
-                    f" instead of {total - gone:,}; it was rolled back.",
-                    "Run `etl-assets doctor`, then try again.",
-                )
-            load = Load(
-                load_id=load_id, kind="prune", dataset=dataset.name, table=dataset.table,
-                campaign_key=key, records=0, replaced_records=gone, source_records=0, filtered=0,
-                rejected=0, rule_version=0, rules_digest="", inputs_digest="", extract_id=None,
-                stage=None, run_id=run_id, started_at=at, committed_at=_now(),
-                proof=f"{total:,} in the table - {gone:,} of {key} = {left:,} left",
+            prove_prune(dataset, key, total=total, gone=gone, left=left)
+            load = prune_row(
+                dataset, key, load_id=load_id, run_id=run_id, total=total, gone=gone,
+                started_at=at, committed_at=_now(),
             )  # fmt: skip
-            write_ledger(connection, load)
+            _write_ledger(connection, load)
         return load
 
     def loads(
@@ -124,7 +119,7 @@ class DuckDBWarehouse:
                 return []
             where = "WHERE (?1 IS NULL OR dataset = ?1) AND (?2 IS NULL OR campaign_key = ?2)"
             tail = f"{where} ORDER BY committed_at DESC, load_id DESC LIMIT ?3"
-            return ledger_rows(connection, tail, [dataset, key, limit or 1 << 40])
+            return _ledger_rows(connection, tail, [dataset, key, limit or 1 << 40])
 
     def current(self, dataset: Dataset, key: str) -> Load | None:
         """Return the newest ledger row of a key; see `Warehouse.current`."""
@@ -149,6 +144,11 @@ class DuckDBWarehouse:
         found = version[0] if version else ""
         return [Check("writable", ok=True, detail=f"DuckDB {found}, {rows} loads, {self.path}")]
 
+    def probe(self, staging: Staging) -> list[Check]:
+        """Return nothing: there is nothing to find out about a DuckDB file."""
+        del staging
+        return []
+
     def _prepare_table(self, connection: duckdb.DuckDBPyConnection, stage: Stage) -> None:
         """Create the target table, or add the columns it lacks; refuse a changed type."""
         wanted = {c.name: c.type.duckdb for c in stage.columns} | _LOAD_TYPES
@@ -166,7 +166,15 @@ class DuckDBWarehouse:
                     f" the type of {', '.join(changed)}; nothing was loaded.",
                     "Keep the type with a cast rule, or load into another table.",
                 )
-            for name in wanted.keys() - existing.keys():
+            added = [name for name in wanted if name not in existing]
+            if added and stage.on_schema_change == "freeze":
+                raise WarehouseError(
+                    f"The load of {stage.dataset} for campaign {stage.campaign_key} would add"
+                    f" {', '.join(f'`{name}`' for name in added)} to a table that is frozen;"
+                    " nothing was loaded.",
+                    "Drop the columns with a rule, or set `on_schema_change: evolve`.",
+                )
+            for name in added:
                 connection.execute(
                     f"ALTER TABLE {target} ADD COLUMN {quote_identifier(name)} {wanted[name]}"
                 )
@@ -183,7 +191,7 @@ class DuckDBWarehouse:
         with self._open(read_only=False) as connection:
             try:
                 connection.execute("BEGIN")
-                create_ledger(connection)
+                _create_ledger(connection)
                 yield connection
                 connection.execute("COMMIT")
             except duckdb.Error as error:
@@ -269,21 +277,19 @@ def _read_parts(stage: Stage, files: Sequence[Path]) -> str:
     )
 
 
-def _prove(stage: Stage, loaded: int) -> None:
-    """Raise unless every record that was read is accounted for."""
-    if loaded != stage.records:
-        raise ProofError(
-            f"The load of {stage.dataset} for campaign {stage.campaign_key} put {loaded:,} records"
-            f" into the table, but {stage.records:,} were staged; it was rolled back.",
-            "Refresh the campaign with --force; if it happens again, keep the staged parts.",
-        )
-    if stage.records + stage.filtered + stage.rejected != stage.source_records:
-        raise ProofError(
-            f"{stage.dataset} for campaign {stage.campaign_key}: {stage.source_records:,} records"
-            f" were read, but {stage.records:,} staged, {stage.filtered:,} filtered and"
-            f" {stage.rejected:,} rejected; nothing was loaded.",
-            "Refresh the campaign with --force; if it happens again, report the rule set.",
-        )
+def _create_ledger(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quote_identifier(SCHEMA)}")
+    connection.execute(CREATE_LEDGER)
+
+
+def _ledger_rows(
+    connection: duckdb.DuckDBPyConnection, tail: str, parameters: list[object]
+) -> list[Load]:
+    return read_loads(connection.execute(select_loads(tail), parameters).fetchall())
+
+
+def _write_ledger(connection: duckdb.DuckDBPyConnection, load: Load) -> None:
+    connection.execute(*insert_load(load, "?"))
 
 
 def _table_columns(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, str]:

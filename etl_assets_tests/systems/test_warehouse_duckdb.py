@@ -10,7 +10,7 @@ from etl_assets.core.datasets import Dataset
 from etl_assets.core.errors import PermanentError, ProofError, WarehouseError
 from etl_assets.core.manifest import Load, Stage
 from etl_assets.settings import Settings
-from etl_assets.systems import ledger_duckdb, warehouse_duckdb
+from etl_assets.systems import warehouse_duckdb
 from etl_assets.systems.connect import open_warehouse
 from etl_assets.systems.warehouse_duckdb import DuckDBWarehouse
 from etl_assets_tests.chain import Chain
@@ -35,8 +35,8 @@ def warehouse(small_settings: Settings) -> DuckDBWarehouse:
 
 
 def load(chain: Chain, warehouse: DuckDBWarehouse, staged: Stage) -> Load:
-    with chain.settings.open_staging().fetch(staged.parts) as files:
-        return warehouse.load(staged, files, stage_path="manifest.json", run_id="a-run")
+    staging = chain.settings.open_staging()
+    return warehouse.load(staged, staging, stage_path="manifest.json", run_id="a-run")
 
 
 def state(chain: Chain) -> tuple[object, ...]:
@@ -107,10 +107,11 @@ def test_a_part_left_out_or_given_twice_leaves_the_old_slice(
     load(chain, warehouse, chain.stage())
     before = state(chain)
     staged = chain.stage()
-    with chain.settings.open_staging().fetch(staged.parts) as files:
-        for wrong in ([], [*files, *files]):
-            with pytest.raises(ProofError):
-                warehouse.load(staged, wrong, stage_path="", run_id=None)
+    staging = chain.settings.open_staging()
+    for wrong in ((), (*staged.parts, *staged.parts)):
+        planted = staged.model_copy(update={"parts": wrong})
+        with pytest.raises(ProofError):
+            warehouse.load(planted, staging, stage_path="", run_id=None)
     assert state(chain) == before
 
 
@@ -120,7 +121,7 @@ def test_a_crash_before_the_commit_leaves_slice_and_ledger_as_they_were(
 ) -> None:
     load(chain, warehouse, chain.stage())
     before = state(chain)
-    write = ledger_duckdb.write_ledger
+    write = warehouse_duckdb._write_ledger
 
     def crash(connection: duckdb.DuckDBPyConnection, row: Load) -> None:
         if after:
@@ -129,7 +130,7 @@ def test_a_crash_before_the_commit_leaves_slice_and_ledger_as_they_were(
 
     staged = chain.stage()
     with monkeypatch.context() as patched:
-        patched.setattr(warehouse_duckdb, "write_ledger", crash)
+        patched.setattr(warehouse_duckdb, "_write_ledger", crash)
         with pytest.raises(KeyboardInterrupt):
             load(chain, warehouse, staged)
     assert state(chain) == before
@@ -175,8 +176,11 @@ def test_a_failed_prune_leaves_the_slice(
 ) -> None:
     load(chain, warehouse, chain.stage())
     before = state(chain)
-    monkeypatch.setattr("etl_assets.systems.ledger_duckdb.LEDGER", '"etl_assets"."nowhere"')
-    monkeypatch.setattr(warehouse_duckdb, "create_ledger", lambda _: None)
+
+    def crash(_: duckdb.DuckDBPyConnection, row: Load) -> None:
+        raise duckdb.IOException(f"no room for {row.load_id}")
+
+    monkeypatch.setattr(warehouse_duckdb, "_write_ledger", crash)
     with pytest.raises(WarehouseError, match="The removal of SP17 from sales failed"):
         warehouse.prune(sales, "SP17", load_id="p1", run_id=None, at=NOW)
     assert state(chain) == before
@@ -238,7 +242,7 @@ def test_a_column_is_described_in_the_table(small: Small) -> None:
 
 
 def test_a_warehouse_of_an_unknown_kind_is_refused() -> None:
-    for url in ("redshift://user:secret@host/db", "duckdb:///", ""):
+    for url in ("oracle://user:secret@host/db", "duckdb:///", ""):
         with pytest.raises(PermanentError, match="ETL_ASSETS_WAREHOUSE names no system") as caught:
-            open_warehouse(url)
+            open_warehouse(url, lambda: "")
         assert "secret" not in str(caught.value)

@@ -47,11 +47,9 @@ def test_a_warehouse_in_use_is_a_transient_error_that_names_the_process(
     small_settings: Settings, holder: subprocess.Popen[str]
 ) -> None:
     staged = Chain(small_settings).stage()
-    with (
-        small_settings.open_staging().fetch(staged.parts) as files,
-        pytest.raises(TransientError, match="in use") as caught,
-    ):
-        impatient(small_settings).load(staged, files, stage_path="", run_id=None)
+    staging = small_settings.open_staging()
+    with pytest.raises(TransientError, match="in use") as caught:
+        impatient(small_settings).load(staged, staging, stage_path="", run_id=None)
     assert str(holder.pid) in caught.value.message
     assert "the table is as it was" in caught.value.remedy
     with pytest.raises(TransientError, match="in use"):
@@ -126,11 +124,11 @@ from pathlib import Path
 from etl_assets.systems import warehouse_duckdb
 from etl_assets_tests.chain import Chain
 from etl_assets_tests.small import Small
-write = warehouse_duckdb.write_ledger
+write = warehouse_duckdb._write_ledger
 def die(connection, load):
     write(connection, load)
     os.kill(os.getpid(), signal.SIGKILL)
-warehouse_duckdb.write_ledger = die
+warehouse_duckdb._write_ledger = die
 Chain(Small(Path(sys.argv[1])).settings()).refresh("SP17")
 """
 

@@ -1,0 +1,195 @@
+"""Every statement that writes to Redshift, as text from quoted identifiers.
+
+What AWS documents about each is cited by its page of the Amazon Redshift developer guide.
+`%s` stands for a parameter; no name may hold a percent sign (`RedshiftUrl` and the grammar of
+columns see to that).
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from etl_assets.core.columns import LOAD_COLUMNS, Column
+from etl_assets.core.errors import PermanentError
+from etl_assets.core.ledger import SCHEMA
+from etl_assets.core.manifest import Stage
+from etl_assets.core.sql import column_list, quote_identifier, quote_literal, quote_table
+
+LOAD_TYPES = {"campaign_key": "VARCHAR(64)", "load_id": "VARCHAR(64)", "loaded_at": "TIMESTAMP"}
+STAGING_TABLE = quote_identifier("etl_staging")
+MAX_COLUMNS = 1_600
+_NAMES = {
+    "VARCHAR": "character varying",
+    "TIMESTAMP": "timestamp without time zone",
+    "DOUBLE PRECISION": "double precision",
+}
+
+
+@dataclass(frozen=True)
+class SchemaChange:
+    """What a target table lacks.
+
+    Attributes:
+        add: Columns to add, with their types.
+        widen: VARCHAR columns to widen, with the wider type.
+        refused: Sentences for what no ALTER TABLE can do.
+    """
+
+    add: dict[str, str]
+    widen: dict[str, str]
+    refused: list[str]
+
+    def __bool__(self) -> bool:
+        return bool(self.add or self.widen or self.refused)
+
+    def __str__(self) -> str:
+        added = [f"`{name}` {kind} is new" for name, kind in self.add.items()]
+        wider = [f"`{name}` needs {kind}" for name, kind in self.widen.items()]
+        return "; ".join([*added, *wider, *self.refused])
+
+
+def table_types(columns: Sequence[Column]) -> dict[str, str]:
+    """Return the columns of a target table with their Redshift types, in order."""
+    return {c.name: c.type.redshift for c in columns} | LOAD_TYPES
+
+
+def create_table(schema: str, stage: Stage) -> str:
+    """Return the DDL of a target table, with its distribution and sort keys (r_CREATE_TABLE_NEW).
+
+    Raises:
+        PermanentError: When it has more columns than a Redshift table can have.
+    """
+    types = table_types(stage.columns)
+    if len(types) > MAX_COLUMNS:
+        raise PermanentError(
+            f"{stage.dataset} has {len(types):,} columns with those of the load, and a Redshift"
+            f" table can have {MAX_COLUMNS:,}.",
+            "Leave columns out with a `select` rule.",
+        )
+    distribution = (
+        f" DISTSTYLE KEY DISTKEY ({quote_identifier(stage.distribution_key)})"
+        if stage.distribution_key
+        else " DISTSTYLE AUTO"
+    )
+    sort = f" SORTKEY ({column_list(stage.sort_keys)})" if stage.sort_keys else ""
+    target = quote_table(schema, stage.table)
+    return f"CREATE TABLE {target} ({_definitions(types)}){distribution}{sort}"
+
+
+def alter_table(schema: str, table: str, change: SchemaChange) -> list[str]:
+    """Return a statement per column: Redshift takes no more at once (r_ALTER_TABLE).
+
+    ALTER COLUMN TYPE must run outside a transaction block.
+    """
+    head = f"ALTER TABLE {quote_table(schema, table)}"
+    added = [f"{head} ADD COLUMN {quote_identifier(n)} {kind}" for n, kind in change.add.items()]
+    wider = [
+        f"{head} ALTER COLUMN {quote_identifier(n)} TYPE {kind}" for n, kind in change.widen.items()
+    ]
+    return added + wider
+
+
+def create_staging(columns: Sequence[Column]) -> str:
+    """Return the DDL of the session's staging table: no keys, so it takes the least space."""
+    types = {c.name: c.type.redshift for c in columns}
+    return f"CREATE TEMP TABLE {STAGING_TABLE} ({_definitions(types)}) DISTSTYLE EVEN"
+
+
+def copy_staging(
+    columns: Sequence[Column],
+    null_token: str,
+    manifest: str,
+    *,
+    iam_role: str,
+    region: str | None,
+) -> str:
+    """Return the COPY of a manifest into the staging table (r_COPY).
+
+    Columns are named; NULL is the token, for an empty field of a VARCHAR is the empty string;
+    nothing may fail (MAXERROR 0) and no option that changes values silently is used.
+    """
+    role = "IAM_ROLE default" if iam_role == "default" else f"IAM_ROLE {quote_literal(iam_role)}"
+    return " ".join(
+        [
+            f"COPY {STAGING_TABLE} ({column_list(c.name for c in columns)})",
+            f"FROM {quote_literal(manifest)} {role}",
+            *([f"REGION {quote_literal(region)}"] if region else []),
+            f"MANIFEST FORMAT AS CSV NULL AS {quote_literal(null_token)} ZSTD",
+            "DATEFORMAT 'auto' TIMEFORMAT 'auto' MAXERROR 0 COMPUPDATE OFF STATUPDATE OFF",
+        ]
+    )
+
+
+def delete_slice(schema: str, table: str) -> str:
+    """Return the DELETE of a campaign's records; its parameter is the key."""
+    return f"DELETE FROM {quote_table(schema, table)} WHERE campaign_key = %s"
+
+
+def insert_slice(schema: str, stage: Stage) -> str:
+    """Return the INSERT of the staged records; its parameters are the three load columns."""
+    names = column_list(c.name for c in stage.columns)
+    loaded = column_list(LOAD_COLUMNS)
+    return (
+        f"INSERT INTO {quote_table(schema, stage.table)} ({names}, {loaded})"
+        f" SELECT {names}, %s, %s, %s FROM {STAGING_TABLE}"
+    )
+
+
+def create_mutex(table: str) -> str:
+    """Return the DDL of the table that publishers of a target lock.
+
+    Locking the target itself would make readers wait (r_LOCK).
+    """
+    return f"CREATE TABLE IF NOT EXISTS {_mutex(table)} (held BOOLEAN)"
+
+
+def lock_mutex(table: str) -> str:
+    """Return the LOCK that comes first in every transaction that writes a target table."""
+    return f"LOCK {_mutex(table)}"
+
+
+def mutex_name(table: str) -> str:
+    """Return the name of a target's mutex, in the ledger's schema."""
+    return f"publish_mutex_{table}"
+
+
+def schema_change(wanted: Mapping[str, str], existing: Mapping[str, str]) -> SchemaChange:
+    """Return what a table with `existing` types lacks to take records of `wanted` types.
+
+    Existing types are as `canonical_type` writes them. A column that is no longer wanted
+    stays, and is NULL in new records.
+    """
+    add: dict[str, str] = {}
+    widen: dict[str, str] = {}
+    refused: list[str] = []
+    for name, kind in wanted.items():
+        have, need = existing.get(name), canonical_type(kind)
+        if have is None:
+            add[name] = kind
+        elif have != need:
+            old, new = _varchar_length(have), _varchar_length(need)
+            if old is None or new is None:
+                refused.append(f"the type of `{name}` would change from {have} to {need}")
+            elif new > old:
+                widen[name] = kind
+    return SchemaChange(add, widen, refused)
+
+
+def canonical_type(kind: str) -> str:
+    """Return a Redshift type as the catalog names it, such as `character varying(40)`."""
+    name, bracket, arguments = kind.upper().partition("(")
+    name = name.strip()
+    return _NAMES.get(name, name.lower()) + (bracket + arguments).replace(" ", "")
+
+
+def _definitions(types: Mapping[str, str]) -> str:
+    return ", ".join(f"{quote_identifier(name)} {kind}" for name, kind in types.items())
+
+
+def _mutex(table: str) -> str:
+    return quote_table(SCHEMA, mutex_name(table))
+
+
+def _varchar_length(kind: str) -> int | None:
+    match = re.fullmatch(r"character varying\((\d+)\)", kind)
+    return int(match[1]) if match else None

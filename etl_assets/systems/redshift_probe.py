@@ -1,0 +1,193 @@
+"""Experiments on what Redshift's documentation leaves open (`etl-assets doctor --probe`).
+
+Harmless: values go into temporary tables; two tiny tables in our own schema are made for the
+one question that takes two sessions, and dropped. A few objects of some bytes stay in the
+staging store below `probe/`.
+"""
+
+import contextlib
+import csv
+import io
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import psycopg2
+import psycopg2.extensions as pg
+import zstandard
+
+from etl_assets.core import redshift_sql as sql
+from etl_assets.core.columns import Column, ColumnType
+from etl_assets.core.errors import EtlError
+from etl_assets.core.ledger import SCHEMA
+from etl_assets.core.manifest import copy_manifest
+from etl_assets.core.sql import quote_table
+from etl_assets.systems.protocols import Check, Staging
+from etl_assets.systems.redshift_connect import RedshiftUrl
+from etl_assets.systems.redshift_errors import first_line
+from etl_assets.systems.redshift_load_error import find_load_error
+from etl_assets.systems.redshift_tables import count, make_ledger
+
+Connect = Callable[[], AbstractContextManager[pg.connection]]
+
+_TOKEN = "~Nprobe~"  # noqa: S105  (it stands for NULL)
+_COLUMNS = (
+    Column(name="number", type=ColumnType.parse("integer")),
+    Column(name="value", type=ColumnType.parse("varchar(10)")),
+)
+_TEXTS = ("", r"\N", "NULL", " a ", "a  ", 'a,"b"', "a\nb", "a\\", "grün", "😀")
+_NULL_NUMBER, _QUOTED_NUMBER = 100, 101
+_WAIT_SECONDS = 10.0
+_POLL_SECONDS = 0.05
+
+
+def probe_warehouse(connected: Connect, url: RedshiftUrl, staging: Staging) -> list[Check]:
+    """Return what each experiment found; one that fails does not stop the next."""
+    if not staging.uri("probe").startswith("s3://"):
+        place = f"Redshift reads staged parts from S3, and they are at {staging.uri('')}."
+        remedy = "Set ETL_ASSETS_STAGING to s3://BUCKET/PREFIX."
+        return [Check("probe", ok=False, detail=place, remedy=remedy)]
+    probe = _Probe(connected, url, staging, secrets.token_hex(4))
+    experiments = {
+        "probe: COPY": probe.copied_values,
+        "probe: load errors": probe.load_error,
+        "probe: LOCK": probe.lock_and_snapshot,
+    }
+    found = []
+    for name, experiment in experiments.items():
+        try:
+            found += [Check(name, ok=ok, detail=detail) for ok, detail in experiment()]
+        except EtlError as error:
+            found.append(Check(name, ok=False, detail=error.message, remedy=error.remedy))
+    return found
+
+
+@dataclass(frozen=True)
+class _Probe:
+    """The experiments; each yields whether a load can live with what it found, and what that is."""
+
+    connected: Connect
+    url: RedshiftUrl
+    staging: Staging
+    name: str
+
+    def copied_values(self) -> Iterator[tuple[bool, str]]:
+        """Load NULL, its token in quotes, and texts that other loaders have changed."""
+        buffer = io.StringIO()
+        csv.writer(buffer, lineterminator="\n").writerows(enumerate(_TEXTS))
+        text = f'{buffer.getvalue()}{_NULL_NUMBER},{_TOKEN}\n{_QUOTED_NUMBER},"{_TOKEN}"\n'
+        with self.connected() as connection, connection.cursor() as cursor:
+            self._copy(cursor, text, "values")
+            cursor.execute(f'SELECT "number", "value" FROM {sql.STAGING_TABLE}')
+            values = dict(cursor.fetchall())
+        yield True, f"reads the staging store as {self.url.iam_role}"
+        null = values.get(_NULL_NUMBER, "")
+        yield null is None, f"the unquoted NULL token is {_shown(null)}"
+        yield True, f"the quoted NULL token is {_shown(values.get(_QUOTED_NUMBER, ''))}"
+        changed = [
+            f"{t!r} is {_shown(values.get(n))}" for n, t in enumerate(_TEXTS) if values.get(n) != t
+        ]
+        yield not changed, "; ".join(changed) or f"{len(_TEXTS)} difficult texts are kept exactly"
+
+    def load_error(self) -> Iterator[tuple[bool, str]]:
+        """Load a text that is too long, and look for the record of it."""
+        with self.connected() as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT getdate()")
+            (since,) = cursor.fetchone() or (None,)
+            try:
+                self._copy(cursor, f"1,{'x' * 41}\n", "error")
+            except psycopg2.Error as error:
+                message = first_line(error)
+            else:
+                yield False, "a text of 41 bytes was loaded into VARCHAR(40)"
+                return
+            connection.rollback()
+            found = find_load_error(connection, since)
+        if found is None:
+            yield False, f"a failed load left no record that this user can read ({message})"
+        else:
+            yield True, f"recorded as: {found.reason}, column {found.column}, line {found.line}"
+
+    def lock_and_snapshot(self) -> Iterator[tuple[bool, str]]:
+        """Let a session wait for LOCK while another commits, and see what it then reads."""
+        mutex = quote_table(SCHEMA, f"probe_{self.name}_mutex")
+        values = quote_table(SCHEMA, f"probe_{self.name}")
+        with self.connected() as first, self.connected() as second:
+            make_ledger(first, None, time.sleep)
+            with self._tables(first, mutex, values), ThreadPoolExecutor(1) as pool:
+                try:
+                    with first.cursor() as cursor:
+                        cursor.execute(f"LOCK {mutex}")
+                        waiting = pool.submit(_lock_and_count, second, mutex, values)
+                        seen = _waits(cursor, second.info.backend_pid)
+                        cursor.execute(f"INSERT INTO {values} SELECT 1")
+                    first.commit()
+                finally:
+                    first.rollback()  # or the other would wait for ever
+                rows = waiting.result()
+                second.rollback()
+        if not seen:
+            yield True, "nobody was seen waiting for LOCK in SVV_TRANSACTIONS: not known"
+        elif rows:
+            yield True, "a snapshot begins after the wait for LOCK"
+        else:
+            yield True, "a snapshot begins before the wait for LOCK: loads at once are run again"
+
+    @contextlib.contextmanager
+    def _tables(self, connection: pg.connection, *tables: str) -> Iterator[None]:
+        with connection.cursor() as cursor:
+            for table in tables:
+                cursor.execute(f"CREATE TABLE {table} (n INTEGER)")
+        connection.commit()
+        try:
+            yield
+        finally:
+            connection.rollback()
+            with connection.cursor() as cursor:
+                for table in tables:
+                    cursor.execute(f"DROP TABLE {table}")
+            connection.commit()
+
+    def _copy(self, cursor: pg.cursor, text: str, name: str) -> None:
+        """Stage records and COPY them into the session's staging table."""
+        folder = f"probe/{self.name}/{name}"
+        with self.staging.scratch() as scratch:
+            file = scratch / "part"
+            file.write_bytes(zstandard.compress(text.encode()))
+            part = self.staging.put(f"{folder}/part-00000.csv.zst", file)
+        manifest = f"{folder}/manifest.json"
+        self.staging.put_text(manifest, copy_manifest([part], self.staging.uri))
+        cursor.execute(sql.create_staging(_COLUMNS))
+        cursor.execute(
+            sql.copy_staging(
+                _COLUMNS,
+                _TOKEN,
+                self.staging.uri(manifest),
+                iam_role=self.url.iam_role,
+                region=self.url.region,
+            )
+        )
+
+
+def _lock_and_count(connection: pg.connection, mutex: str, values: str) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(f"LOCK {mutex}")
+        return count(cursor, f"SELECT count(*) FROM {values}")
+
+
+def _waits(cursor: pg.cursor, pid: int) -> bool:
+    """Return whether a session was seen waiting for a lock."""
+    query = "SELECT count(*) FROM svv_transactions WHERE pid = %s AND NOT granted"
+    deadline = time.monotonic() + _WAIT_SECONDS
+    while time.monotonic() < deadline:
+        if count(cursor, query, [pid]):
+            return True
+        time.sleep(_POLL_SECONDS)
+    return False
+
+
+def _shown(value: str | None) -> str:
+    return "NULL" if value is None else repr(value)

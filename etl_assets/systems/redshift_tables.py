@@ -1,0 +1,143 @@
+"""Redshift's catalog, the ledger and the target tables: what is there, and what is made."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+
+import psycopg2
+import psycopg2.extensions as pg
+
+from etl_assets.core import redshift_sql as sql
+from etl_assets.core.errors import WarehouseError
+from etl_assets.core.ledger import CREATE_LEDGER, SCHEMA, insert_load, read_loads, select_loads
+from etl_assets.core.manifest import Load, Stage
+from etl_assets.core.sql import quote_identifier
+from etl_assets.systems.redshift_errors import attempts, is_serialization_failure
+
+_MADE_MEANWHILE = {"42P07", "42P06", "42701", "23505"}
+"""The states of "it exists already": table, schema, column, catalog row."""
+
+
+def make_ledger(
+    connection: pg.connection, table: str | None, sleep: Callable[[float], None]
+) -> None:
+    """Create the ledger, and a target's mutex, when they are absent."""
+
+    def missing() -> list[str]:
+        wanted = []
+        with connection.cursor() as cursor:
+            if not table_exists(cursor, SCHEMA, "loads"):
+                wanted = [f"CREATE SCHEMA IF NOT EXISTS {quote_identifier(SCHEMA)}", CREATE_LEDGER]
+            if table and not table_exists(cursor, SCHEMA, sql.mutex_name(table)):
+                wanted.append(sql.create_mutex(table))
+        return wanted
+
+    _run_ddl(connection, missing, sleep)
+
+
+def check_fit(connection: pg.connection, schema: str, stage: Stage, what: str) -> list[str]:
+    """Return the DDL after which the target table takes the staged records.
+
+    Raises:
+        WarehouseError: When there is none, or the dataset does not want the table changed.
+    """
+    with connection.cursor() as cursor:
+        existing = column_types(cursor, schema, stage.table)
+    connection.rollback()
+    if not existing:
+        return [sql.create_table(schema, stage)]
+    change = sql.schema_change(sql.table_types(stage.columns), existing)
+    if change.refused or (change and stage.on_schema_change == "freeze"):
+        raise WarehouseError(
+            f"{what} does not fit the table {stage.table}: {change}; nothing was loaded.",
+            "Keep the type with a cast rule or drop the columns with a rule; new columns and longer"
+            " texts are taken with `on_schema_change: evolve`.",
+        )
+    return sql.alter_table(schema, stage.table, change)
+
+
+def fit_table(
+    connection: pg.connection,
+    schema: str,
+    stage: Stage,
+    what: str,
+    sleep: Callable[[float], None],
+) -> None:
+    """Create the target table, or add what it lacks; errors as `check_fit`."""
+    _run_ddl(connection, lambda: check_fit(connection, schema, stage, what), sleep)
+
+
+def _run_ddl(
+    connection: pg.connection, needed: Callable[[], list[str]], sleep: Callable[[float], None]
+) -> None:
+    """Run what is needed, each in a transaction of its own, as ALTER COLUMN TYPE demands.
+
+    When another session made it meanwhile, look again.
+    """
+    for last in attempts(sleep):
+        statements = needed()
+        if not statements:
+            return
+        try:
+            with _autocommit(connection), connection.cursor() as cursor:
+                for statement in statements:
+                    cursor.execute(statement)
+        except psycopg2.Error as error:
+            meanwhile = error.pgcode in _MADE_MEANWHILE or is_serialization_failure(error)
+            if last or not meanwhile:
+                raise
+        else:
+            return
+
+
+@contextlib.contextmanager
+def _autocommit(connection: pg.connection) -> Iterator[None]:
+    connection.rollback()
+    connection.autocommit = True
+    try:
+        yield
+    finally:
+        if not connection.closed:
+            connection.autocommit = False
+
+
+def table_exists(cursor: pg.cursor, schema: str, table: str) -> bool:
+    """Return whether a table exists that this user may use."""
+    cursor.execute(
+        "SELECT 1 FROM information_schema.tables WHERE table_schema = %s AND table_name = %s",
+        [schema, table],
+    )
+    return cursor.fetchone() is not None
+
+
+def column_types(cursor: pg.cursor, schema: str, table: str) -> dict[str, str]:
+    """Return a table's columns with types as `canonical_type` writes them; none without a table."""
+    cursor.execute(
+        "SELECT column_name, data_type, character_maximum_length, numeric_precision, numeric_scale"
+        " FROM svv_columns WHERE table_schema = %s AND table_name = %s ORDER BY ordinal_position",
+        [schema, table],
+    )
+    found: dict[str, str] = {}
+    for name, kind, length, precision, scale in cursor.fetchall():
+        if kind == "numeric":
+            found[name] = f"numeric({precision},{scale})"
+        else:
+            found[name] = f"{kind}({length})" if length else str(kind)
+    return found
+
+
+def ledger_rows(cursor: pg.cursor, tail: str, parameters: Sequence[object]) -> list[Load]:
+    """Return rows of the ledger; `tail` is WHERE and what follows."""
+    cursor.execute(select_loads(tail), list(parameters))
+    return read_loads(cursor.fetchall())
+
+
+def write_ledger(cursor: pg.cursor, row: Load) -> None:
+    """Insert a row into the ledger."""
+    cursor.execute(*insert_load(row, "%s"))
+
+
+def count(cursor: pg.cursor, statement: str, parameters: Sequence[object] = ()) -> int:
+    """Return the number a statement gives."""
+    cursor.execute(statement, list(parameters) or None)
+    row = cursor.fetchone()
+    return int(row[0]) if row else 0

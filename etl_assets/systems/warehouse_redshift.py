@@ -1,0 +1,259 @@
+"""The production warehouse: Amazon Redshift, over psycopg2.
+
+A load is two transactions. The first fills a staging table of the session by COPY; nobody
+else sees it. The second is short and replaces the slice: lock a mutex table (never the
+target, which would make readers wait), ledger check, DELETE, INSERT, counts, ledger row,
+COMMIT. It is run again as a whole when Redshift reports a serialization failure. Nothing
+here runs TRUNCATE or ALTER TABLE APPEND, which commit the transaction they are in.
+
+COPY does not know our SHA-256. Size and checksum of every part are therefore proven after
+the COPY and before the second transaction: a part that is right then was right when it was
+read, for nothing writes a path twice.
+"""
+
+import contextlib
+import datetime as dt
+import time
+from collections.abc import Callable, Iterator
+
+import psycopg2
+import psycopg2.extensions as pg
+
+from etl_assets.core import redshift_sql as sql
+from etl_assets.core.datasets import Dataset
+from etl_assets.core.errors import EtlError, StagingError, WarehouseError
+from etl_assets.core.ledger import SCHEMA, load_row, prove_load, prove_prune, prune_row
+from etl_assets.core.manifest import Load, Stage, copy_manifest
+from etl_assets.core.sql import quote_identifier, quote_table
+from etl_assets.systems import redshift_tables as tables
+from etl_assets.systems.protocols import Check, Staging
+from etl_assets.systems.redshift_connect import RedshiftUrl, connect
+from etl_assets.systems.redshift_errors import explain, is_connection_lost
+from etl_assets.systems.redshift_load_error import describe_load_error, find_load_error
+from etl_assets.systems.redshift_publish import Publisher, Transaction
+
+
+class RedshiftWarehouse:
+    """A Redshift database as a warehouse; see `Warehouse`.
+
+    Args:
+        url: `redshift://user@host:5439/database?iam_role=…`; see `RedshiftUrl`.
+        password: Returns the password when a connection needs it.
+        patience_seconds: How long a statement of a publishing transaction may take, with its
+            wait for other loads of the table.
+        sleep: Pauses between attempts.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        password: Callable[[], str],
+        *,
+        patience_seconds: float = 600.0,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.url = RedshiftUrl.parse(url)
+        self._password = password
+        self._patience_seconds = patience_seconds
+        self._sleep = sleep
+
+    def load(self, stage: Stage, staging: Staging, *, stage_path: str, run_id: str | None) -> Load:
+        """Replace the campaign's slice with the staged records; see `Warehouse.load`."""
+        what = f"The load of {stage.dataset} for campaign {stage.campaign_key}"
+        manifest = staging.uri(stage.copy_manifest)
+        if stage.parts and not manifest.startswith("s3://"):
+            raise WarehouseError(
+                f"{what} cannot run: Redshift reads staged parts from S3, and they are at {manifest}.",
+                "Set ETL_ASSETS_STAGING to s3://BUCKET/PREFIX.",
+            )
+        with self._connected(what) as connection:
+            tables.make_ledger(connection, stage.table, self._sleep)
+            tables.check_fit(connection, self.url.schema, stage, what)
+            copied = self._copy(connection, stage, staging, what) if stage.parts else 0
+            prove_load(stage, copied)
+            tables.fit_table(connection, self.url.schema, stage, what, self._sleep)
+
+            def publish(cursor: pg.cursor) -> Load:
+                return self._publish(cursor, stage, stage_path=stage_path, run_id=run_id)
+
+            return self._committed(connection, stage.table, stage.load_id, publish, what)
+
+    def prune(
+        self, dataset: Dataset, key: str, *, load_id: str, run_id: str | None, at: dt.datetime
+    ) -> Load:
+        """Remove a campaign's slice; see `Warehouse.prune`."""
+        what = f"The removal of {key} from {dataset.table}"
+        counted = f"SELECT count(*) FROM {self._target(dataset.table)}"
+
+        def remove(cursor: pg.cursor) -> Load:
+            total = tables.count(cursor, counted)
+            cursor.execute(sql.delete_slice(self.url.schema, dataset.table), [key])
+            gone = cursor.rowcount
+            prove_prune(dataset, key, total=total, gone=gone, left=tables.count(cursor, counted))
+            row = prune_row(
+                dataset, key, load_id=load_id, run_id=run_id, total=total, gone=gone,
+                started_at=at, committed_at=_now(),
+            )  # fmt: skip
+            tables.write_ledger(cursor, row)
+            return row
+
+        with self._connected(what) as connection:
+            tables.make_ledger(connection, dataset.table, self._sleep)
+            return self._committed(connection, dataset.table, load_id, remove, what)
+
+    def loads(
+        self, *, dataset: str | None = None, key: str | None = None, limit: int | None = None
+    ) -> list[Load]:
+        """Return rows of the ledger, newest first; see `Warehouse.loads`."""
+        with self._connected("Reading the ledger") as connection, connection.cursor() as cursor:
+            if not tables.table_exists(cursor, SCHEMA, "loads"):
+                return []
+            conditions = {"dataset": dataset, "campaign_key": key}
+            used = {name: value for name, value in conditions.items() if value is not None}
+            where = " AND ".join(f"{quote_identifier(name)} = %s" for name in used)
+            tail = f"{f'WHERE {where}' if where else ''} ORDER BY committed_at DESC, load_id DESC"
+            return tables.ledger_rows(
+                cursor, f"{tail}{f' LIMIT {int(limit)}' if limit else ''}", list(used.values())
+            )
+
+    def current(self, dataset: Dataset, key: str) -> Load | None:
+        """Return the newest ledger row of a key; see `Warehouse.current`."""
+        return next(iter(self.loads(dataset=dataset.name, key=key, limit=1)), None)
+
+    def slices(self, dataset: Dataset) -> dict[str, int]:
+        """Count the table's records by key; see `Warehouse.slices`."""
+        with self._connected("Counting slices") as connection, connection.cursor() as cursor:
+            if not tables.table_exists(cursor, self.url.schema, dataset.table):
+                return {}
+            target = self._target(dataset.table)
+            cursor.execute(f"SELECT campaign_key, count(*) FROM {target} GROUP BY 1")
+            return dict(cursor.fetchall())
+
+    def check(self) -> list[Check]:
+        """Return whether the login works and what it may do; see `Warehouse.check`."""
+        from etl_assets.systems.redshift_check import check_warehouse
+
+        try:
+            with self._connected("The check of the warehouse") as connection:
+                return check_warehouse(connection, self.url, self._sleep)
+        except EtlError as error:
+            return [Check("reachable", ok=False, detail=error.message, remedy=error.remedy)]
+
+    def probe(self, staging: Staging) -> list[Check]:
+        """Try what the documentation leaves open; see `Warehouse.probe`.
+
+        The tables it makes are temporary, but for one of our own schema that is dropped.
+        """
+        from etl_assets.systems.redshift_probe import probe_warehouse
+
+        return probe_warehouse(
+            lambda: self._connected("The probe of the warehouse"), self.url, staging
+        )
+
+    def _publish(
+        self, cursor: pg.cursor, stage: Stage, *, stage_path: str, run_id: str | None
+    ) -> Load:
+        """Replace the slice, inside a transaction that holds the mutex."""
+        started_at = _now()
+        if done := tables.ledger_rows(cursor, "WHERE load_id = %s", [stage.load_id]):
+            return done[0]
+        cursor.execute(sql.delete_slice(self.url.schema, stage.table), [stage.campaign_key])
+        replaced = cursor.rowcount
+        if stage.parts:
+            added = [stage.campaign_key, stage.load_id, started_at.replace(tzinfo=None)]
+            cursor.execute(sql.insert_slice(self.url.schema, stage), added)
+        counted = f"SELECT count(*) FROM {self._target(stage.table)} WHERE campaign_key = %s"
+        prove_load(stage, tables.count(cursor, counted, [stage.campaign_key]))
+        row = load_row(
+            stage,
+            stage_path=stage_path,
+            run_id=run_id,
+            replaced=replaced,
+            started_at=started_at,
+            committed_at=_now(),
+        )
+        tables.write_ledger(cursor, row)
+        return row
+
+    def _copy(self, connection: pg.connection, stage: Stage, staging: Staging, what: str) -> int:
+        """Fill the staging table from the parts, all of them or nothing; return the records.
+
+        In a transaction of its own: in autocommit Redshift goes on loading when the client
+        has gone (dg:copy-usage_notes-multiple-files).
+        """
+        copy = sql.copy_staging(
+            stage.columns,
+            stage.null_token,
+            staging.uri(stage.copy_manifest),
+            iam_role=self.url.iam_role,
+            region=self.url.region,
+        )
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT getdate()")
+            (since,) = cursor.fetchone() or (None,)
+            cursor.execute(sql.create_staging(stage.columns))
+            try:
+                cursor.execute(copy)
+            except psycopg2.Error as error:
+                if is_connection_lost(error):
+                    raise
+                connection.rollback()
+                _prove_parts(stage, staging)
+                found = find_load_error(connection, since)
+                if found is None:
+                    raise
+                raise WarehouseError(
+                    f"{what} failed: {describe_load_error(found, stage, staging)};"
+                    " the table is as it was.",
+                    "Correct the value at the source, or say in a rule what happens to it.",
+                ) from error
+            copied = tables.count(cursor, "SELECT pg_last_copy_count()")
+        _prove_parts(stage, staging)
+        connection.commit()
+        return copied
+
+    def _committed(
+        self,
+        connection: pg.connection,
+        table: str,
+        load_id: str,
+        transaction: Transaction,
+        what: str,
+    ) -> Load:
+        def reconnect() -> pg.connection:
+            return connect(self.url, self._password)
+
+        publisher = Publisher(reconnect, self._patience_seconds, self._sleep)
+        return publisher.commit(connection, table, load_id, transaction, what)
+
+    def _target(self, table: str) -> str:
+        return quote_table(self.url.schema, table)
+
+    @contextlib.contextmanager
+    def _connected(self, what: str) -> Iterator[pg.connection]:
+        """Give a connection; closing it rolls back what was not committed."""
+        connection = connect(self.url, self._password)
+        try:
+            yield connection
+        except psycopg2.Error as error:
+            raise explain(what, error) from error
+        finally:
+            connection.close()
+
+
+def _prove_parts(stage: Stage, staging: Staging) -> None:
+    """Prove that manifest and parts are what was staged.
+
+    Raises:
+        StagingError: When one is missing, cut short or changed.
+    """
+    if staging.read_text(stage.copy_manifest) != copy_manifest(stage.parts, staging.uri):
+        raise StagingError(
+            f"The manifest {staging.uri(stage.copy_manifest)} was changed; the table is as it was.",
+            "Refresh the campaign with --force; it makes new objects.",
+        )
+    staging.verify(stage.parts)
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)

@@ -1,0 +1,116 @@
+-- What a cluster has and PostgreSQL has not. The stand-in runs this once in a new database.
+CREATE SCHEMA redshift_standin;
+GRANT USAGE ON SCHEMA redshift_standin TO public;
+CREATE SEQUENCE redshift_standin.query_id START 100;
+
+CREATE TABLE redshift_standin.load_errors (
+    userid integer, tbl integer, starttime timestamp, session integer, query bigint, xid bigint,
+    filename text, line_number bigint, colname text, type text, col_length text, position integer,
+    raw_line text, raw_field_value text, err_code integer, err_reason text
+);
+CREATE TABLE redshift_standin.loads (
+    userid integer, query bigint, session integer, table_name text, status text,
+    start_time timestamp, end_time timestamp, data_source text, loaded_rows bigint,
+    error_count bigint, error_message text
+);
+CREATE TABLE redshift_standin.table_attributes (
+    table_id oid PRIMARY KEY, diststyle text, distkey text, sortkey text[], encodings jsonb
+);
+GRANT SELECT ON redshift_standin.table_attributes TO public;
+
+CREATE DOMAIN pg_catalog.super AS jsonb;
+
+CREATE FUNCTION redshift_standin.sees(owner integer) RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT owner = (SELECT usesysid::integer FROM pg_user WHERE usename = current_user)
+        OR pg_has_role(current_user, (SELECT datdba FROM pg_database
+                                      WHERE datname = current_database()), 'member')
+$$;
+
+CREATE VIEW pg_catalog.stl_load_errors AS
+    SELECT userid, 0 AS slice, tbl, starttime, session, query::integer AS query,
+        filename::char(256) AS filename, line_number, colname::char(127) AS colname,
+        type::char(10) AS type, col_length::char(10) AS col_length, position,
+        raw_line::char(1024) AS raw_line, raw_field_value::char(1024) AS raw_field_value,
+        err_code, err_reason::char(100) AS err_reason, 0 AS is_partial, 0::bigint AS start_offset
+    FROM redshift_standin.load_errors WHERE redshift_standin.sees(userid);
+CREATE VIEW pg_catalog.stl_loaderror_detail AS
+    SELECT userid, 0 AS slice, session, query::integer AS query, filename::char(256) AS filename,
+        line_number, 0 AS field, colname::char(1024) AS colname,
+        raw_field_value::char(1024) AS value, 0 AS is_null, type::char(10) AS type,
+        col_length::char(10) AS col_length
+    FROM redshift_standin.load_errors WHERE redshift_standin.sees(userid);
+CREATE VIEW pg_catalog.sys_load_error_detail AS
+    SELECT userid AS user_id, query AS query_id, xid AS transaction_id, session AS session_id,
+        current_database()::char(64) AS database_name, tbl AS table_id, starttime AS start_time,
+        filename::char(256) AS file_name, line_number, colname::char(127) AS column_name,
+        type::char(10) AS column_type, col_length::char(10) AS column_length, position,
+        err_code AS error_code, err_reason::char(512) AS error_message
+    FROM redshift_standin.load_errors WHERE redshift_standin.sees(userid);
+CREATE VIEW pg_catalog.sys_load_history AS
+    SELECT userid AS user_id, query AS query_id, session AS session_id,
+        current_database() AS database_name, status, table_name, start_time, end_time,
+        data_source, loaded_rows, error_count, error_message
+    FROM redshift_standin.loads WHERE redshift_standin.sees(userid);
+
+CREATE VIEW pg_catalog.pg_table_def AS
+    SELECT n.nspname AS schemaname, c.relname AS tablename, a.attname AS "column",
+        format_type(a.atttypid, a.atttypmod) AS type,
+        coalesce(t.encodings ->> a.attname, 'none')::char(32) AS encoding,
+        coalesce(t.distkey = a.attname, false) AS distkey,
+        coalesce(array_position(t.sortkey, a.attname::text), 0) AS sortkey,
+        a.attnotnull AS "notnull"
+    FROM pg_class c
+    JOIN pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    LEFT JOIN redshift_standin.table_attributes t ON t.table_id = c.oid
+    WHERE c.relkind IN ('r', 'p') AND n.nspname = ANY (current_schemas(true));
+CREATE VIEW pg_catalog.svv_table_info AS
+    SELECT current_database() AS database, n.nspname AS schema, c.oid AS table_id,
+        c.relname AS "table", 'Y'::text AS encoded,
+        CASE WHEN t.distkey <> '' THEN 'KEY(' || t.distkey || ')'
+             WHEN t.diststyle IN ('EVEN', 'ALL') THEN t.diststyle
+             ELSE 'AUTO(ALL)' END AS diststyle,
+        coalesce(t.sortkey[1], 'AUTO(SORTKEY)') AS sortkey1,
+        coalesce(cardinality(t.sortkey), 0) AS sortkey_num,
+        greatest(pg_relation_size(c.oid) / 1048576, 1) AS size,
+        greatest(c.reltuples, 0)::numeric(38, 0) AS tbl_rows
+    FROM pg_class c
+    JOIN pg_namespace n ON n.oid = c.relnamespace
+    LEFT JOIN redshift_standin.table_attributes t ON t.table_id = c.oid
+    WHERE c.relkind = 'r' AND n.nspname NOT LIKE 'pg\_%'
+        AND n.nspname NOT IN ('information_schema', 'redshift_standin');
+CREATE VIEW pg_catalog.svv_columns AS
+    SELECT table_catalog, table_schema, table_name, column_name, ordinal_position, column_default,
+        is_nullable, data_type, character_maximum_length, numeric_precision,
+        numeric_precision_radix, numeric_scale, datetime_precision, NULL::text AS remarks
+    FROM information_schema.columns WHERE table_schema <> 'redshift_standin';
+CREATE VIEW pg_catalog.stv_db_isolation_level AS
+    SELECT datname AS db_name,
+        CASE current_setting('redshift.isolation') WHEN 'snapshot' THEN 'Snapshot Isolation'
+             ELSE 'Serializable' END AS isolation_level
+    FROM pg_database WHERE NOT datistemplate;
+CREATE VIEW pg_catalog.svv_transactions AS
+    SELECT a.usename AS txn_owner, a.datname AS txn_db, 0::bigint AS xid, l.pid,
+        a.xact_start AT TIME ZONE 'UTC' AS txn_start, l.mode AS lock_mode,
+        l.locktype AS lockable_object_type, l.relation::integer AS relation, l.granted
+    FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+    WHERE a.datname = current_database() AND l.locktype IN ('relation', 'transactionid');
+GRANT SELECT ON svv_transactions, stl_load_errors, stl_loaderror_detail, sys_load_error_detail, sys_load_history,
+    pg_table_def, svv_table_info, svv_columns, stv_db_isolation_level TO public;
+
+CREATE FUNCTION pg_catalog.getdate() RETURNS timestamp LANGUAGE sql STABLE AS
+    $$ SELECT date_trunc('second', statement_timestamp() AT TIME ZONE 'UTC') $$;
+CREATE FUNCTION pg_catalog.sysdate() RETURNS timestamp LANGUAGE sql STABLE AS
+    $$ SELECT transaction_timestamp() AT TIME ZONE 'UTC' $$;
+CREATE FUNCTION pg_catalog.len(text) RETURNS integer LANGUAGE sql IMMUTABLE AS
+    $$ SELECT length($1) $$;
+CREATE FUNCTION pg_catalog.nvl(anyelement, anyelement) RETURNS anyelement LANGUAGE sql IMMUTABLE AS
+    $$ SELECT coalesce($1, $2) $$;
+-- The proxy sets these two before a statement that asks for them.
+CREATE FUNCTION pg_catalog.pg_last_copy_count() RETURNS bigint LANGUAGE sql STABLE AS
+    $$ SELECT coalesce(nullif(current_setting('redshift.last_copy_count', true), ''), '0')::bigint $$;
+CREATE FUNCTION pg_catalog.pg_last_copy_id() RETURNS bigint LANGUAGE sql STABLE AS
+    $$ SELECT coalesce(nullif(current_setting('redshift.last_copy_id', true), ''), '-1')::bigint $$;
+CREATE OR REPLACE FUNCTION pg_catalog.version() RETURNS text LANGUAGE sql STABLE AS
+    $$ SELECT 'PostgreSQL 8.0.2 on i686-pc-linux-gnu, compiled by GCC gcc (GCC) 3.4.2 20041017 '
+        || '(Red Hat 3.4.2-6.fc3), Redshift 1.0.0 (stand-in)' $$;
