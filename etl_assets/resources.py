@@ -26,11 +26,14 @@ class RegistryResource(_System):
 class SourceResource(_System):
     """The database that records are extracted from."""
 
-    url: str = Field(description="`sqlite:///FILE`. Never holds a password.")
+    url: str = Field(description="`sqlite:///FILE` or `mysql+pymysql://…`. Never holds a password.")
 
     def open(self) -> Source:
-        """Return the source; nothing is connected yet."""
-        return connect.open_source(self.url)
+        """Return the source; nothing is connected yet.
+
+        The password is no field, since the UI shows fields: it is read where it is used.
+        """
+        return connect.open_source(self.url, Settings.from_environment().source_password)
 
 
 class StagingResource(_System):

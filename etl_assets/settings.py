@@ -29,6 +29,7 @@ class Settings:
         home: Folder of all embedded state, Dagster's included.
         registry_url: Where campaigns, calendar and rule sets are.
         source_url: Where records are read.
+        source_password: Of the source's user; never shown.
         staging_url: Where extracts and parts are kept.
         warehouse_url: Where records are loaded.
         datasets_folder: The dataset documents.
@@ -41,6 +42,7 @@ class Settings:
     home: Path = Path("var")
     registry_url: str = ""
     source_url: str = ""
+    source_password: str = field(default="", repr=False)
     staging_url: str = ""
     warehouse_url: str = ""
     datasets_folder: Path = field(default=PACKAGED_DATASETS)
@@ -119,7 +121,7 @@ class Settings:
 
     def open_source(self) -> Source:
         """Return the source."""
-        return connect.open_source(self.source_url)
+        return connect.open_source(self.source_url, self.source_password)
 
     def open_staging(self) -> Staging:
         """Return the staging store."""
@@ -134,6 +136,7 @@ VARIABLES = {
     "home": "ETL_ASSETS_HOME",
     "registry_url": "ETL_ASSETS_REGISTRY",
     "source_url": "ETL_ASSETS_SOURCE",
+    "source_password": "ETL_ASSETS_SOURCE_PASSWORD",
     "staging_url": "ETL_ASSETS_STAGING",
     "warehouse_url": "ETL_ASSETS_WAREHOUSE",
     "datasets_folder": "ETL_ASSETS_DATASETS",

@@ -22,17 +22,30 @@ def open_registry(url: str, datasets: Collection[str]) -> RegistryStore:
     raise _unknown("ETL_ASSETS_REGISTRY", url, "file:FOLDER")
 
 
-def open_source(url: str) -> Source:
-    """Return the source of a URL: `sqlite:///FILE`; errors as `open_registry`."""
-    from etl_assets.systems.source_sqlite import SqliteSource
+def open_source(url: str, password: str = "") -> Source:
+    """Return the source of a URL: `sqlite:///FILE` or `mysql+pymysql://…`.
 
+    Args:
+        url: Is shown, so it never holds a password.
+        password: Of the URL's user, where the source has one and the URL names no secret.
+
+    Raises:
+        PermanentError: When the URL names no source there is.
+    """
+    expected = "sqlite:///FILE or mysql+pymysql://USER@HOST:PORT/DATABASE"
     try:
         parsed = sa.make_url(url)
     except sa.exc.ArgumentError:
-        raise _unknown("ETL_ASSETS_SOURCE", url, "sqlite:///FILE") from None
+        raise _unknown("ETL_ASSETS_SOURCE", url, expected) from None
     if parsed.get_backend_name() == "sqlite" and parsed.database:
+        from etl_assets.systems.source_sqlite import SqliteSource
+
         return SqliteSource(parsed)
-    raise _unknown("ETL_ASSETS_SOURCE", url, "sqlite:///FILE")
+    if parsed.get_backend_name() == "mysql":
+        from etl_assets.systems.source_mysql import MysqlSource
+
+        return MysqlSource(parsed, password)
+    raise _unknown("ETL_ASSETS_SOURCE", url, expected)
 
 
 def open_staging(url: str) -> Staging:
