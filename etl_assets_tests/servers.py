@@ -107,7 +107,7 @@ class MariaDBServer:
                 _program("mariadbd"), "--no-defaults", f"--datadir={self.folder}/data", "--user=" + _user(),
                 f"--socket={self.folder}/socket", f"--port={self.port}", "--bind-address=127.0.0.1",
                 "--skip-log-bin", "--skip-name-resolve", "--innodb-buffer-pool-size=64M",
-                "--innodb-flush-log-at-trx-commit=0", "--max-allowed-packet=16M", *self._options,
+                "--innodb-flush-log-at-trx-commit=2", "--max-allowed-packet=16M", *self._options,
             ],
             stderr=subprocess.PIPE,
             stdout=subprocess.DEVNULL,

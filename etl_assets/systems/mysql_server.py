@@ -134,12 +134,13 @@ class MysqlServer:
             content = json.loads(text)
         except ValueError:
             content = {"password": text}
-        if not isinstance(content, dict) or not isinstance(content.get("password"), str):
+        password = content.get("password") if isinstance(content, dict) else None
+        if not isinstance(password, str) or not password:
             raise SourceError(
                 f"The secret {secret_id} of the source holds no `password`.",
                 'Store {"username": …, "password": …}, or the password alone.',
             )
-        return self._user or str(content.get("username", "")), content["password"]
+        return self._user or str(content.get("username", "")), password
 
     @property
     def _uses_iam(self) -> bool:
