@@ -113,6 +113,7 @@ INDEXES = (
 )
 
 _BATCH_RECORDS = 50_000
+_STATEMENT_RECORDS = 5_000
 _UNFINISHED = "transactions_unfinished"
 
 
@@ -254,9 +255,28 @@ def _fill_mysql(
         *([constraint] if constraint else []),
     ]
     connection.exec_driver_sql(f"CREATE TABLE {table} ({', '.join(parts)})")
-    marks = ", ".join("%s" for _ in columns)
-    for records in _records(file, columns):
-        connection.exec_driver_sql(f"INSERT INTO {table} VALUES ({marks})", list(records))
+    names = [source for source, _ in columns.values()]
+    for batch in pq.ParquetFile(file).iter_batches(_STATEMENT_RECORDS, columns=names):
+        cells = [_literals(batch.column(source), kind) for source, kind in columns.values()]
+        records = pc.binary_join_element_wise(*cells, ",").to_pylist()
+        listed = "),(".join(records).replace("%", "%%")  # the driver reads %
+        connection.exec_driver_sql(f"INSERT INTO {table} VALUES ({listed})")
+
+
+def _literals(array: pa.Array, kind: str) -> pa.Array:
+    """Return SQL literals; made by Arrow, since 16 million values take the driver a minute."""
+    if kind == "DATE":
+        text = pc.strftime(array, format="%Y-%m-%d")
+    elif kind == "TIMESTAMP":
+        text = pc.strftime(array.cast(pa.timestamp("s")), format="%Y-%m-%d %H:%M:%S")
+    elif kind.startswith("DECIMAL"):
+        return pc.fill_null(pc.round(array, 2).cast(pa.string()), "NULL")
+    elif kind.startswith("VARCHAR"):
+        escaped = pc.replace_substring(array.cast(pa.string()), "\\", "\\\\")
+        text = pc.replace_substring(escaped, "'", "''")
+    else:
+        return pc.fill_null(array.cast(pa.string()), "NULL")
+    return pc.fill_null(pc.binary_join_element_wise("'", text, "'", ""), "NULL")
 
 
 def _records(
