@@ -81,7 +81,14 @@ MYSQL_TYPES: tuple[MysqlType, ...] = (
     MysqlType("DECIMAL(p,s)", 246, "", "decimal({p},{s})", note="over 38 digits: `wide_decimal`"),
     MysqlType("FLOAT", 4, "", "double", _DOUBLE, "widened exactly, every digit kept"),
     MysqlType("DOUBLE", 5, "", "double", _DOUBLE),
-    MysqlType("BIT(n)", 16, "unsigned", "{bits}", _BITS, "the smallest whole number that holds it"),
+    MysqlType(
+        "BIT(n)",
+        16,
+        "unsigned",
+        "{bits}",
+        _BITS,
+        "the smallest whole number that holds it; shown for n up to 15",
+    ),
     MysqlType("YEAR", 13, "unsigned", "smallint"),
     MysqlType("DATE", 10, "", "date", note="impossible dates: `zero_date`"),
     MysqlType("DATETIME", 12, "", "timestamp", note="as DATE; to the microsecond, without a zone"),
@@ -188,13 +195,13 @@ def name_of(field: MysqlField) -> str:
 def type_rows() -> Iterator[tuple[str, str, str, str, str, str, str]]:
     """Yield every type's way: MySQL, ours, Parquet, CSV text, Redshift, DuckDB, note."""
     for line in MYSQL_TYPES:
-        kind = line.kind.format(
-            p="p", s="s", n="n", bits="smallint … decimal(20,0)", text="varchar(n)"
-        )
-        row = TYPES[kind.partition("(")[0].partition(" ")[0]]
+        kind = line.kind.format(p="p", s="s", n="n", bits="smallint", text="varchar(n)")
+        row = TYPES[kind.partition("(")[0]]
+        if "{bits}" in line.kind:
+            kind += " … decimal(20,0)"
         redshift = row.redshift.format(p="p", s="s", n4="4n")
         duckdb = row.duckdb.format(p="p", s="s")
-        yield (line.mysql, kind, row.arrow, row.csv, redshift, duckdb, line.note)
+        yield (line.mysql, kind, row.arrow, row.csv.format(s="s"), redshift, duckdb, line.note)
 
 
 def _whole_number(bits: int) -> str:
