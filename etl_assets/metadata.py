@@ -21,8 +21,8 @@ Metadata = dict[str, dg.MetadataValue]
 def extract_metadata(
     extract: Extract, staging: Staging, path: str, *, seconds: float, unchanged: bool
 ) -> Metadata:
-    """Return what is shown of an extract."""
-    return {
+    """Return what is shown of an extract, with what its policies did."""
+    shown = {
         REFERENCE: dg.MetadataValue.text(path),
         "dagster/row_count": dg.MetadataValue.int(extract.records),
         "dagster/uri": dg.MetadataValue.text(staging.uri(path)),
@@ -34,6 +34,15 @@ def extract_metadata(
         "extracted_at": dg.MetadataValue.timestamp(extract.extracted_at),
         **_objects(extract.parts, extract.bytes, seconds, unchanged=unchanged),
     }
+    if extract.touched:
+        shown["touched"] = dg.MetadataValue.table(
+            [dg.TableRecord(touched.model_dump()) for touched in extract.touched]
+        )
+        shown["rejected"] = dg.MetadataValue.int(extract.rejected)
+    if extract.rejects:
+        shown["rejects"] = dg.MetadataValue.md(_rejects_table(extract.rejects, staging))
+        shown["rejects_uri"] = dg.MetadataValue.text(staging.uri(extract.rejects.path))
+    return shown
 
 
 def stage_metadata(

@@ -8,6 +8,7 @@ forced: `previous` is what the step returned then.
 """
 
 import contextlib
+import csv
 import datetime as dt
 import hashlib
 import secrets
@@ -21,7 +22,7 @@ from etl_assets.core.datasets import Dataset, check_bindings
 from etl_assets.core.errors import ProofError, SourceError, StagingError
 from etl_assets.core.manifest import Extract, Load, Part, Stage, copy_manifest, inputs_digest
 from etl_assets.core.rules import RuleSet
-from etl_assets.systems.protocols import Source, SourceSnapshot, Staging, Warehouse
+from etl_assets.systems.protocols import Outcome, Source, SourceSnapshot, Staging, Warehouse
 from etl_assets.systems.staging import sha256_of
 from etl_assets.transform import transform
 
@@ -59,14 +60,17 @@ def extract(
             expected = snapshot.count()
             files, records = _write_parquet(snapshot, scratch)
             columns = snapshot.columns
-        if records != expected:
+            outcome = snapshot.outcome()
+        _check_rejected(dataset, campaign, outcome)
+        if records + outcome.rejected != expected:
             raise SourceError(
                 f"The extract of {dataset.name} for campaign {campaign.key} received"
-                f" {records:,} records, but the source counts {expected:,} in the same snapshot.",
+                f" {records + outcome.rejected:,} records, but the source counts {expected:,} in the same snapshot.",
                 "Try again; if it happens again, the query is not deterministic.",
             )
         extract_id = new_id(extracted_at)
         folder = f"extract/{dataset.name}/{campaign.key}/{extract_id}"
+        listed = _write_rejects(outcome, scratch) if outcome.rejects else None
         made = Extract(
             dataset=dataset.name,
             campaign_key=campaign.key,
@@ -74,6 +78,9 @@ def extract(
             source=source_name,
             source_records=expected,
             records=records,
+            rejected=outcome.rejected,
+            touched=outcome.touched,
+            rejects=_name_part(f"{folder}/rejects.csv", listed) if listed else None,
             columns=columns,
             parts=_name_parts(folder, files, "parquet"),
             query_sha256=hashlib.sha256(dataset.query.encode()).hexdigest(),
@@ -84,6 +91,8 @@ def extract(
             return previous
         for part, file in zip(made.parts, files, strict=True):
             staging.put(part.path, file)
+        if made.rejects and listed:
+            staging.put(made.rejects.path, listed)
         staging.put_text(f"{folder}/manifest.json", made.model_dump_json(indent=2))
     return made
 
@@ -128,7 +137,7 @@ def stage(
             source_records=source_extract.source_records,
             records=made.records,
             filtered=made.filtered,
-            rejected=made.rejected,
+            rejected=made.rejected + source_extract.rejected,
             rule_counts=made.rule_counts,
             columns=tuple(dataset.describe(list(made.columns))),
             parts=parts,
@@ -208,6 +217,27 @@ def _check_primary_key(dataset: Dataset, snapshot: SourceSnapshot) -> None:
         )
 
 
+def _check_rejected(dataset: Dataset, campaign: Campaign, outcome: Outcome) -> None:
+    if dataset.max_rejected is not None and outcome.rejected > dataset.max_rejected:
+        first = outcome.rejects[0]
+        raise SourceError(
+            f"The policies of {dataset.name} reject {outcome.rejected:,} records of campaign"
+            f" {campaign.key}, more than the {dataset.max_rejected:,} allowed; the first is"
+            f" {first.record}, with {first.value!r} in `{first.column}` ({first.policy}).",
+            "Correct the values at the source, or choose another policy.",
+        )
+
+
+def _write_rejects(outcome: Outcome, folder: Path) -> Path:
+    """List what the policies rejected, in the form of the rules' rejects."""
+    file = folder / "rejects.csv"
+    with file.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["rule", "column", "value", "record"])
+        writer.writerows((r.policy, r.column, r.value, r.record) for r in outcome.rejects)
+    return file
+
+
 def _write_parquet(snapshot: SourceSnapshot, folder: Path) -> tuple[list[Path], int]:
     """Write the snapshot's records to Parquet files; memory is one batch.
 
@@ -244,13 +274,13 @@ def _write_parquet(snapshot: SourceSnapshot, folder: Path) -> tuple[list[Path], 
 def _name_parts(folder: str, files: list[Path], extension: str) -> tuple[Part, ...]:
     """Return what the files will be once they are stored below a folder."""
     return tuple(
-        Part(
-            path=f"{folder}/part-{number:05}.{extension}",
-            bytes=file.stat().st_size,
-            sha256=sha256_of(file),
-        )
+        _name_part(f"{folder}/part-{number:05}.{extension}", file)
         for number, file in enumerate(files)
     )
+
+
+def _name_part(path: str, file: Path) -> Part:
+    return Part(path=path, bytes=file.stat().st_size, sha256=sha256_of(file))
 
 
 def _now() -> dt.datetime:

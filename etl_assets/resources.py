@@ -3,7 +3,7 @@
 import dagster as dg
 from pydantic import Field
 
-from etl_assets.settings import Settings, warehouse_password
+from etl_assets.settings import Settings
 from etl_assets.systems import connect
 from etl_assets.systems.protocols import RegistryStore, Source, Staging, Warehouse
 
@@ -26,11 +26,14 @@ class RegistryResource(_System):
 class SourceResource(_System):
     """The database that records are extracted from."""
 
-    url: str = Field(description="`sqlite:///FILE`. Never holds a password.")
+    url: str = Field(description="`sqlite:///FILE` or `mysql+pymysql://…`. Never holds a password.")
 
     def open(self) -> Source:
-        """Return the source; nothing is connected yet."""
-        return connect.open_source(self.url)
+        """Return the source; nothing is connected yet.
+
+        The password is no field, since the UI shows fields: it is read where it is used.
+        """
+        return connect.open_source(self.url, Settings.from_environment().source_password)
 
 
 class StagingResource(_System):
@@ -46,11 +49,11 @@ class StagingResource(_System):
 class WarehouseResource(_System):
     """The database that records are loaded into."""
 
-    url: str = Field(description="`duckdb:///FILE`. Never holds a password.")
+    url: str = Field(description="`duckdb:///FILE` or `redshift://…`. Never holds a password.")
 
     def open(self) -> Warehouse:
         """Return the warehouse; nothing is connected yet."""
-        return connect.open_warehouse(self.url, warehouse_password)
+        return connect.open_warehouse(self.url, Settings.from_environment().warehouse_password)
 
 
 def build_resources(settings: Settings) -> dict[str, object]:

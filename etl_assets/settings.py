@@ -29,6 +29,8 @@ class Settings:
         home: Folder of all embedded state, Dagster's included.
         registry_url: Where campaigns, calendar and rule sets are.
         source_url: Where records are read.
+        source_password: Of the source's user; never shown.
+        warehouse_password: Of the warehouse's user; never shown.
         staging_url: Where extracts and parts are kept.
         warehouse_url: Where records are loaded.
         datasets_folder: The dataset documents.
@@ -41,6 +43,8 @@ class Settings:
     home: Path = Path("var")
     registry_url: str = ""
     source_url: str = ""
+    source_password: str = field(default="", repr=False)
+    warehouse_password: str = field(default="", repr=False)
     staging_url: str = ""
     warehouse_url: str = ""
     datasets_folder: Path = field(default=PACKAGED_DATASETS)
@@ -119,7 +123,7 @@ class Settings:
 
     def open_source(self) -> Source:
         """Return the source."""
-        return connect.open_source(self.source_url)
+        return connect.open_source(self.source_url, self.source_password)
 
     def open_staging(self) -> Staging:
         """Return the staging store."""
@@ -127,18 +131,15 @@ class Settings:
 
     def open_warehouse(self) -> Warehouse:
         """Return the warehouse."""
-        return connect.open_warehouse(self.warehouse_url, warehouse_password)
-
-
-def warehouse_password() -> str:
-    """Return the warehouse's password, read when a login needs it; empty when there is none."""
-    return os.environ.get("ETL_ASSETS_WAREHOUSE_PASSWORD", "")
+        return connect.open_warehouse(self.warehouse_url, self.warehouse_password)
 
 
 VARIABLES = {
     "home": "ETL_ASSETS_HOME",
     "registry_url": "ETL_ASSETS_REGISTRY",
     "source_url": "ETL_ASSETS_SOURCE",
+    "source_password": "ETL_ASSETS_SOURCE_PASSWORD",
+    "warehouse_password": "ETL_ASSETS_WAREHOUSE_PASSWORD",
     "staging_url": "ETL_ASSETS_STAGING",
     "warehouse_url": "ETL_ASSETS_WAREHOUSE",
     "datasets_folder": "ETL_ASSETS_DATASETS",

@@ -62,7 +62,9 @@ def transform(
         _prepare(connection, extract, parquet, folder)
         try:
             counts = _counts(connection, compiled) if compiled.can_drop else ()
-            rejects = _check_refused(connection, compiled, counts, dataset, what, folder)
+            rejects = _check_refused(
+                connection, compiled, counts, dataset, what, folder, extract.rejected
+            )
             token = _absent_token(connection, compiled)
             files, records = _write_parts(connection, compiled, parquet, folder, token)
         except duckdb.IOException as error:
@@ -138,10 +140,12 @@ def _check_refused(
     dataset: Dataset,
     what: str,
     folder: Path,
+    rejected_before: int,
 ) -> Path | None:
     """Raise when refused records fail the campaign; else list them in a file, if any."""
     failed, rejected = _total(counts, "failed"), _total(counts, "rejected")
-    too_many = dataset.max_rejected is not None and rejected > dataset.max_rejected
+    limit = dataset.max_rejected
+    too_many = limit is not None and rejected > 0 and rejected + rejected_before > limit
     if failed or too_many:
         outcome = "failed" if failed else "rejected"
         sample = connection.execute(

@@ -1,6 +1,7 @@
 """What tests stand on: the sample, built once, and a small platform, built per test."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -8,6 +9,7 @@ import pytest
 
 from etl_assets.demo import sample
 from etl_assets.settings import Settings
+from etl_assets_tests.servers import MariaDBServer, ensure_packages
 from etl_assets_tests.small import Small
 
 # The same examples every time: what fails once fails again. No deadline: machines differ.
@@ -42,3 +44,11 @@ def small(tmp_path: Path) -> Small:
 def small_settings(small: Small) -> Settings:
     """Settings over a small platform, as it was built."""
     return small.settings()
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariaDBServer]:
+    """A MariaDB server of this test run; tests share it, so each makes tables of its own."""
+    ensure_packages("mariadbd", "mariadb-install-db")
+    with MariaDBServer() as server:
+        yield server

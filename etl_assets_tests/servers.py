@@ -1,35 +1,215 @@
-"""Server programs that tests need: found, installed where this user may, or named."""
+"""Servers for tests: private folders, free ports, ended with the test run.
+
+Nothing of the machine's own is touched. A missing server is named, never skipped.
+"""
 
 import os
 import shutil
+import socket
 import subprocess
-from collections.abc import Callable
+import tempfile
+import threading
+from collections import deque
+from pathlib import Path
+from typing import Self
+
+import pymysql
+
+PACKAGES = {
+    "mariadbd": "mariadb-server",
+    "mariadb-install-db": "mariadb-server",
+    "openssl": "openssl",
+    "initdb": "postgresql-15",
+}
+"""Program: the Debian package that has it."""
+
+_LOG_LINES = 40
 
 
-class MissingServerError(Exception):
-    """A server program is not there; the message says what to install."""
+class MissingServerError(RuntimeError):
+    """A program is not installed."""
+
+    def __init__(self, package: str) -> None:
+        super().__init__(
+            f"A server that the tests need is not installed: run `apt-get install {package}`."
+        )
 
 
-def ensure_packages(*packages: str, present: Callable[[], bool]) -> None:
-    """Install Debian packages unless what they bring is there.
-
-    Args:
-        packages: Their names.
-        present: Whether it is there.
+def ensure_packages(*programs: str) -> None:
+    """Install the Debian packages of programs that are missing, where that is allowed.
 
     Raises:
-        MissingServerError: When it is not and this user may not install, or that failed.
+        MissingServerError: When one is missing and cannot be installed here.
     """
-    if present():
+    missing = sorted({PACKAGES[name] for name in programs if _find(name) is None})
+    if not missing:
         return
-    command = ["apt-get", "install", "--yes", "--no-install-recommends", *packages]
-    problem = "only root may do that"
-    if os.geteuid() == 0 and shutil.which("apt-get"):
-        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        if present():
-            return
-        problem = (done.stderr.strip().splitlines() or ["it did not help"])[-1]
-    raise MissingServerError(
-        f"These tests need {' and '.join(packages)}: run `{' '.join(command)}` ({problem})."
-    )
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        raise MissingServerError(missing[0])
+    # Debian would start the server it installs; the tests start their own.
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
+    for command in (
+        ["update", "-qq"],
+        ["install", "-qq", "--no-install-recommends", "-y", *missing],
+    ):
+        done = subprocess.run(
+            ["apt-get", *command], env=environment, capture_output=True, check=False
+        )
+        if done.returncode:
+            raise MissingServerError(missing[0])
+
+
+class MariaDBServer:
+    """A MariaDB of its own on 127.0.0.1, with the accounts the tests use.
+
+    Attributes:
+        port: Where it listens.
+        folder: All it writes; goes with it.
+    """
+
+    reader = "reader"
+    """May only read; asks for `password`."""
+    password = "red ink, 9 parts"  # noqa: S105  (of a server that lives as long as a test run)
+    database = "shop"
+
+    def __init__(self, *options: str) -> None:
+        """Remember options of `mariadbd`, such as `--ssl-cert=…`."""
+        self._options = options
+        self._process: subprocess.Popen[str] | None = None
+        self._log: deque[str] = deque(maxlen=_LOG_LINES)
+        self.folder = Path()
+        self.port = 0
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        """The reader's URL, without the password."""
+        return f"mysql+pymysql://{self.reader}@127.0.0.1:{self.port}/{self.database}"
+
+    def start(self) -> None:
+        """Make the data folder if there is none, start, and wait until it answers.
+
+        Raises:
+            MissingServerError: When MariaDB is not installed.
+        """
+        fresh = not self.folder.name
+        if fresh:
+            self.folder = Path(tempfile.mkdtemp(prefix="etl_assets_mariadb_"))
+            self._install()
+        self.port = self.port or free_port()
+        self._process = subprocess.Popen(
+            [
+                _program("mariadbd"), "--no-defaults", f"--datadir={self.folder}/data", "--user=" + _user(),
+                f"--socket={self.folder}/socket", f"--port={self.port}", "--bind-address=127.0.0.1",
+                "--skip-log-bin", "--skip-name-resolve", "--innodb-buffer-pool-size=64M",
+                "--innodb-flush-log-at-trx-commit=2", "--max-allowed-packet=16M", *self._options,
+            ],
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+        )  # fmt: skip
+        self._await_ready(self._process)
+        if fresh:
+            with self.connect() as connection, connection.cursor() as cursor:
+                cursor.execute(f"CREATE DATABASE {self.database} CHARACTER SET utf8mb4")
+                cursor.execute(
+                    f"CREATE USER '{self.reader}'@'%%' IDENTIFIED BY %s", [self.password]
+                )
+                cursor.execute(
+                    f"GRANT SELECT, SHOW VIEW ON {self.database}.* TO '{self.reader}'@'%'"
+                )
+
+    def stop(self) -> None:
+        """End the server and remove its folder."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait()
+            self._close_log()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder = Path()
+
+    def kill(self) -> None:
+        """End the server at once, as a crash does; `start` brings it back with its data."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._close_log()
+
+    def connect(self) -> "pymysql.Connection[pymysql.cursors.Cursor]":
+        """Return a connection of the administrator, which commits at once."""
+        return pymysql.connect(
+            host="127.0.0.1", port=self.port, user="root", autocommit=True, charset="utf8mb4",
+            database=self.database if self._has_database() else None,
+        )  # fmt: skip
+
+    def run(self, *statements: str) -> None:
+        """Run statements as the administrator."""
+        with self.connect() as connection, connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+
+    def _has_database(self) -> bool:
+        return (self.folder / "data" / self.database).is_dir()
+
+    def _install(self) -> None:
+        done = subprocess.run(
+            [
+                _program("mariadb-install-db"), "--no-defaults", f"--datadir={self.folder}/data",
+                "--auth-root-authentication-method=normal", "--skip-test-db", f"--user={_user()}",
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )  # fmt: skip
+        if done.returncode:
+            raise RuntimeError(
+                f"mariadb-install-db failed: {done.stdout[-500:]}{done.stderr[-500:]}"
+            )
+
+    def _await_ready(self, process: "subprocess.Popen[str]") -> None:
+        for line in process.stderr or ():
+            self._log.append(line)
+            if "ready for connections" in line:
+                break
+        else:
+            raise RuntimeError("MariaDB did not start:\n" + "".join(self._log))
+        self._reader = threading.Thread(
+            target=self._log.extend, args=(process.stderr,), daemon=True
+        )
+        self._reader.start()  # a full pipe would stop the server
+
+    def _close_log(self) -> None:
+        self._reader.join()
+        if self._process and self._process.stderr:
+            self._process.stderr.close()
+        self._process = None
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _find(program: str) -> str | None:
+    folders = [os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"]
+    folders += ["/usr/lib/postgresql/15/bin"]  # Debian keeps the server's programs off the PATH
+    return shutil.which(program, path=os.pathsep.join(folders))
+
+
+def _program(name: str) -> str:
+    found = _find(name)
+    if found is None:
+        raise MissingServerError(PACKAGES[name])
+    return found
+
+
+def _user() -> str:
+    return "root" if os.geteuid() == 0 else os.environ.get("USER", "mysql")

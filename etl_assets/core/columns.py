@@ -20,6 +20,9 @@ RESERVED_PREFIX = "__etl_"
 LOAD_COLUMNS = ("campaign_key", "load_id", "loaded_at")
 """What the load adds to every record of a target table."""
 
+MAX_TEXT_BYTES = 65535
+"""Redshift's VARCHAR holds so many; a dataset means the same in every warehouse."""
+
 MAX_DECIMAL_PRECISION = 38
 """Redshift's and DuckDB's DECIMAL hold 38 digits at most."""
 
@@ -31,25 +34,34 @@ class _Row:
     arrow: str
     duckdb: str
     redshift: str
+    csv: str  # how a value is written in a staged part
     arguments: int
     sqlite: str  # pattern of the declared types in SQLite that mean this type
 
 
 TYPES: dict[str, _Row] = {
-    "boolean": _Row("bool", "BOOLEAN", "BOOLEAN", 0, r"BOOL(EAN)?"),
-    "smallint": _Row("int16", "SMALLINT", "SMALLINT", 0, r"SMALLINT|INT2|TINYINT"),
-    "integer": _Row("int32", "INTEGER", "INTEGER", 0, r"MEDIUMINT|INT4"),
-    "bigint": _Row("int64", "BIGINT", "BIGINT", 0, r"BIGINT|INT8|INT(EGER)?"),
+    "boolean": _Row("bool", "BOOLEAN", "BOOLEAN", "true, false", 0, r"BOOL(EAN)?"),
+    "smallint": _Row("int16", "SMALLINT", "SMALLINT", "digits", 0, r"SMALLINT|INT2|TINYINT"),
+    "integer": _Row("int32", "INTEGER", "INTEGER", "digits", 0, r"MEDIUMINT|INT4"),
+    "bigint": _Row("int64", "BIGINT", "BIGINT", "digits", 0, r"BIGINT|INT8|INT(EGER)?"),
     "decimal": _Row(
-        "decimal128", "DECIMAL({p},{s})", "NUMERIC({p},{s})", 2, r"(DECIMAL|NUMERIC)\(\d+,\s*\d+\)"
+        "decimal128", "DECIMAL({p},{s})", "NUMERIC({p},{s})", "digits, point, {s} digits", 2,
+        r"(DECIMAL|NUMERIC)\(\d+,\s*\d+\)",
     ),
-    "real": _Row("float32", "FLOAT", "REAL", 0, r"FLOAT4"),
-    "double": _Row("float64", "DOUBLE", "DOUBLE PRECISION", 0, r"REAL|DOUBLE( PRECISION)?|FLOAT"),
-    "varchar": _Row("string", "VARCHAR", "VARCHAR({n4})", 1, r"(VAR)?CHAR\(\d+\)"),
-    "text": _Row("string", "VARCHAR", "VARCHAR(65535)", 0, r"TEXT|CLOB"),
-    "date": _Row("date32", "DATE", "DATE", 0, r"DATE"),
-    "timestamp": _Row("timestamp[us]", "TIMESTAMP", "TIMESTAMP", 0, r"TIMESTAMP|DATETIME"),
-}
+    "real": _Row("float32", "FLOAT", "REAL", "shortest that reads back the same", 0, r"FLOAT4"),
+    "double": _Row(
+        "float64", "DOUBLE", "DOUBLE PRECISION", "shortest that reads back the same", 0,
+        r"REAL|DOUBLE( PRECISION)?|FLOAT",
+    ),
+    "varchar": _Row("string", "VARCHAR", "VARCHAR({n4})", "as it is", 1, r"(VAR)?CHAR\(\d+\)"),
+    "text": _Row("string", "VARCHAR", "VARCHAR(65535)", "as it is", 0, r"TEXT|CLOB"),
+    "binary": _Row("binary", "BLOB", "VARBYTE(65535)", "hexadecimal", 0, r"(?!)"),
+    "date": _Row("date32", "DATE", "DATE", "YYYY-MM-DD", 0, r"DATE"),
+    "timestamp": _Row(
+        "timestamp[us]", "TIMESTAMP", "TIMESTAMP", "YYYY-MM-DD hh:mm:ss[.ffffff]", 0,
+        r"TIMESTAMP|DATETIME",
+    ),
+}  # fmt: skip
 """The type table. VARCHAR(n) counts characters; in Redshift it counts bytes, at most 4 each."""
 
 _PATTERN = re.compile(r"\s*([a-z]+)\s*(?:\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\))?\s*")

@@ -40,8 +40,8 @@ class CompiledRules:
     can_drop: bool
 
     def records(self) -> str:
-        """Return the query for the records to load."""
-        names = column_list(c.name for c in self.columns)
+        """Return the query for the records to load; bytes are hexadecimal, as in the CSV."""
+        names = ", ".join(_in_csv(c) for c in self.columns)
         return f"{self._with()} SELECT {names} FROM {self._last} WHERE {_OUT} IS NULL"
 
     def outcomes(self) -> str:
@@ -73,6 +73,11 @@ class CompiledRules:
     def _with(self, count: int | None = None) -> str:
         parts = [f"s{n} AS ({sql})" for n, sql in enumerate(self.steps[:count])]
         return "WITH " + ",\n".join(parts)
+
+
+def _in_csv(column: Column) -> str:
+    name = quote_identifier(column.name)
+    return f"lower(hex({name})) AS {name}" if column.type.name == "binary" else name
 
 
 def compile_rules(

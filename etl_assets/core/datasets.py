@@ -12,6 +12,7 @@ from sqlglot import exp
 from etl_assets.core.columns import Column, ColumnName, ColumnType
 from etl_assets.core.documents import Document
 from etl_assets.core.errors import DocumentError, PermanentError
+from etl_assets.core.policies import Policies
 from etl_assets.core.rules import Rule, RuleSet
 
 DatasetName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
@@ -23,12 +24,14 @@ class ColumnSpec(BaseModel):
     Attributes:
         type: The column's type; may be left out where the source knows it.
         comment: What a reader of the table should know.
+        policies: Override the dataset's.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     type: ColumnType | None = None
     comment: str = ""
+    policies: Policies | None = None
 
 
 class Dataset(BaseModel):
@@ -44,6 +47,7 @@ class Dataset(BaseModel):
             `:ends_before` and the campaign's own parameters.
         columns: Types and comments, by column name.
         rules: Applied while the registry holds no rule set for this dataset.
+        policies: What happens to values that cannot be kept as they are.
         max_rejected: More rejected records than this fail the campaign; None: any number.
         on_schema_change: `evolve` adds columns to the table (and widens texts where the
             warehouse limits them); `freeze` fails the load. A changed type fails it always.
@@ -61,6 +65,7 @@ class Dataset(BaseModel):
     query: str
     columns: dict[ColumnName, ColumnSpec] = Field(default_factory=dict)
     rules: tuple[Rule, ...] = ()
+    policies: Policies = Policies()
     max_rejected: int | None = Field(default=None, ge=0)
     on_schema_change: Literal["evolve", "freeze"] = "evolve"
     distribution_key: ColumnName | None = None
@@ -113,6 +118,11 @@ class Dataset(BaseModel):
         """SHA-256 of what decides how an extract becomes records of the table."""
         content = self.model_dump(mode="json", include={"table", "primary_key", "max_rejected"})
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def policies_of(self, column: str) -> Policies:
+        """Return a column's policies: the dataset's, overridden by its own."""
+        spec = self.columns.get(column)
+        return self.policies.overridden_by(spec.policies if spec else None)
 
     def describe(self, columns: list[Column]) -> list[Column]:
         """Return columns with the document's comments where it has some."""

@@ -29,13 +29,31 @@ class Part(_Reference):
     sha256: str
 
 
+class Touched(_Reference):
+    """What one policy did to one column of an extract.
+
+    Attributes:
+        policy: Such as `zero_date`.
+        outcome: What the policy says: `null`, `text`, `strip`, `clip` or `reject`.
+        records: How many records' values it was done to.
+    """
+
+    column: str
+    policy: str
+    outcome: str
+    records: int
+
+
 class Extract(_Reference):
     """The typed, immutable snapshot of one campaign's records, as read from the source.
 
     Attributes:
         extract_id: Names it; sorts by time.
         source_records: COUNT(*) of the query, in the snapshot the records were read in.
-        records: Records received.
+        records: Records received and kept.
+        rejected: Records that a policy left out.
+        touched: What the policies did, per column.
+        rejects: The object that lists the records left out, if there are any.
         columns: Names and types, in order.
         parts: Parquet files.
         query_sha256: Of the query's text.
@@ -49,6 +67,9 @@ class Extract(_Reference):
     source: str
     source_records: int
     records: int
+    rejected: int = 0
+    touched: tuple[Touched, ...] = ()
+    rejects: Part | None = None
     columns: tuple[Column, ...]
     parts: tuple[Part, ...]
     query_sha256: str
@@ -63,8 +84,11 @@ class Extract(_Reference):
     @property
     def content_digest(self) -> str:
         """SHA-256 that two extracts share when they hold the same records in the same order."""
+        touched = [t.model_dump() for t in self.touched]
         return _digest(
-            [[c.name, str(c.type)] for c in self.columns], [p.sha256 for p in self.parts]
+            [[c.name, str(c.type)] for c in self.columns],
+            [p.sha256 for p in self.parts],
+            *([touched, self.rejects.sha256 if self.rejects else None] if touched else []),
         )
 
 

@@ -1,6 +1,6 @@
 """Which system a URL means."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -22,17 +22,30 @@ def open_registry(url: str, datasets: Collection[str]) -> RegistryStore:
     raise _unknown("ETL_ASSETS_REGISTRY", url, "file:FOLDER")
 
 
-def open_source(url: str) -> Source:
-    """Return the source of a URL: `sqlite:///FILE`; errors as `open_registry`."""
-    from etl_assets.systems.source_sqlite import SqliteSource
+def open_source(url: str, password: str = "") -> Source:
+    """Return the source of a URL: `sqlite:///FILE` or `mysql+pymysql://…`.
 
+    Args:
+        url: Is shown, so it never holds a password.
+        password: Of the URL's user, where the source has one and the URL names no secret.
+
+    Raises:
+        PermanentError: When the URL names no source there is.
+    """
+    expected = "sqlite:///FILE or mysql+pymysql://USER@HOST:PORT/DATABASE"
     try:
         parsed = sa.make_url(url)
     except sa.exc.ArgumentError:
-        raise _unknown("ETL_ASSETS_SOURCE", url, "sqlite:///FILE") from None
+        raise _unknown("ETL_ASSETS_SOURCE", url, expected) from None
     if parsed.get_backend_name() == "sqlite" and parsed.database:
+        from etl_assets.systems.source_sqlite import SqliteSource
+
         return SqliteSource(parsed)
-    raise _unknown("ETL_ASSETS_SOURCE", url, "sqlite:///FILE")
+    if parsed.get_backend_name() == "mysql":
+        from etl_assets.systems.source_mysql import MysqlSource
+
+        return MysqlSource(parsed, password)
+    raise _unknown("ETL_ASSETS_SOURCE", url, expected)
 
 
 def open_staging(url: str) -> Staging:
@@ -44,12 +57,12 @@ def open_staging(url: str) -> Staging:
     raise _unknown("ETL_ASSETS_STAGING", url, "file:FOLDER")
 
 
-def open_warehouse(url: str, password: Callable[[], str]) -> Warehouse:
+def open_warehouse(url: str, password: str = "") -> Warehouse:
     """Return the warehouse of a URL: `duckdb:///FILE` or `redshift://…`; errors as `open_registry`.
 
     Args:
         url: The URL.
-        password: Returns the password, when a login needs one.
+        password: Of the URL's user, where the warehouse has one and the URL names no secret.
     """
     from etl_assets.systems.warehouse_duckdb import DuckDBWarehouse
 
@@ -58,7 +71,7 @@ def open_warehouse(url: str, password: Callable[[], str]) -> Warehouse:
     if url.startswith("redshift://"):
         from etl_assets.systems.warehouse_redshift import RedshiftWarehouse
 
-        return RedshiftWarehouse(url, password)
+        return RedshiftWarehouse(url, lambda: password)
     raise _unknown("ETL_ASSETS_WAREHOUSE", url, "duckdb:///FILE or redshift://USER@HOST/DATABASE")
 
 

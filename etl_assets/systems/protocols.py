@@ -12,7 +12,7 @@ import pyarrow as pa
 from etl_assets.core.campaigns import Scalar
 from etl_assets.core.columns import Column
 from etl_assets.core.datasets import Dataset
-from etl_assets.core.manifest import Load, Part, Stage
+from etl_assets.core.manifest import Load, Part, Stage, Touched
 from etl_assets.core.registry import Registry
 
 
@@ -51,10 +51,45 @@ class RegistryStore(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Reject:
+    """A value for which a policy left its record out.
+
+    Attributes:
+        policy: Such as `zero_date`.
+        value: As the source shows it.
+        record: The record's primary key, as `name=value, …`.
+    """
+
+    policy: str
+    column: str
+    value: str
+    record: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the policies did while a snapshot was read.
+
+    Attributes:
+        touched: Per column and policy.
+        rejected: Records left out.
+        rejects: Their values; a record with two such values is there twice.
+    """
+
+    touched: tuple[Touched, ...] = ()
+    rejected: int = 0
+    rejects: tuple[Reject, ...] = ()
+
+
 class SourceSnapshot(Protocol):
     """One dataset query, bound, inside one read-only consistent snapshot."""
 
     columns: tuple[Column, ...]
+
+    def outcome(self) -> Outcome:
+        """Return what the policies did, once the batches are read."""
+        ...
 
     def count(self) -> int:
         """Return COUNT(*) of the query, in the snapshot.

@@ -24,7 +24,7 @@ from etl_assets.core.campaigns import Scalar
 from etl_assets.core.columns import Column, ColumnType
 from etl_assets.core.datasets import Dataset
 from etl_assets.core.errors import PermanentError, SourceError, TransientError
-from etl_assets.systems.protocols import Check
+from etl_assets.systems.protocols import Check, Outcome
 
 CELLS_PER_BATCH = 250_000
 """Bounds memory: a batch of 250,000 Python values is about 20 MB."""
@@ -132,6 +132,10 @@ class SqliteSnapshot:
                 )
             columns.append(_column(self._dataset, row.name, made))
         return tuple(self._dataset.describe(columns))
+
+    def outcome(self) -> Outcome:
+        """Return nothing: SQLite holds none of what the policies are for."""
+        return Outcome()
 
     def count(self) -> int:
         """Return COUNT(*) of the query; see `SourceSnapshot.count`."""

@@ -76,7 +76,8 @@ class DuckDBWarehouse:
             if files:
                 names = column_list([*(c.name for c in stage.columns), *LOAD_COLUMNS])
                 connection.execute(
-                    f"INSERT INTO {target} ({names}) SELECT *, ?, ?, ? FROM {_read_parts(stage, files)}",
+                    f"INSERT INTO {target} ({names}) SELECT {_from_csv(stage)}, ?, ?, ?"
+                    f" FROM {_read_parts(stage, files)}",
                     [stage.campaign_key, stage.load_id, started_at],
                 )
             after = _one(connection, f"SELECT count(*) FROM {target} WHERE campaign_key = ?", key)
@@ -262,10 +263,17 @@ class DuckDBWarehouse:
         return connection
 
 
+def _from_csv(stage: Stage) -> str:
+    """Return the columns of the parts; bytes are hexadecimal there."""
+    names = ((quote_identifier(c.name), c.type.name) for c in stage.columns)
+    return ", ".join(f"unhex({name})" if kind == "binary" else name for name, kind in names)
+
+
 def _read_parts(stage: Stage, files: Sequence[Path]) -> str:
     """Return the read_csv(…) that reads the staged parts with their exact types."""
     columns = ", ".join(
-        f"{quote_literal(c.name)}: {quote_literal(c.type.duckdb)}" for c in stage.columns
+        f"{quote_literal(c.name)}: {quote_literal('VARCHAR' if c.type.name == 'binary' else c.type.duckdb)}"
+        for c in stage.columns
     )
     paths = ", ".join(quote_literal(str(file)) for file in files)
     return (

@@ -14,7 +14,6 @@ import pytest
 from etl_assets_tests.servers import ensure_packages
 from etl_assets_tests.standins.bucket import Bucket, serve_bucket
 from etl_assets_tests.standins.redshift import RedshiftStandin
-from etl_assets_tests.standins.redshift.postgres import has_binaries
 
 ROLE = "IAM_ROLE 'arn:aws:iam::123456789012:role/loader'"
 Connect = Callable[[], Any]
@@ -28,7 +27,7 @@ def copy_text(table: str, url: str, options: str = "", columns: str = "") -> str
 @pytest.fixture(scope="session", autouse=True)
 def postgresql() -> None:
     """PostgreSQL, which the stand-in stands on."""
-    ensure_packages("postgresql-15", present=has_binaries)
+    ensure_packages("initdb")
 
 
 @pytest.fixture(scope="session")

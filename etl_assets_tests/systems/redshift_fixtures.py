@@ -7,14 +7,13 @@ import pytest
 from etl_assets_tests.servers import ensure_packages
 from etl_assets_tests.standins.bucket import serve_bucket
 from etl_assets_tests.standins.redshift import RedshiftStandin
-from etl_assets_tests.standins.redshift.postgres import has_binaries
 from etl_assets_tests.systems.redshift_server import Redshift
 
 
 @pytest.fixture(scope="session")
 def redshift_server() -> Iterator[Redshift]:
     """The stand-in and a bucket, once for all tests."""
-    ensure_packages("postgresql-15", present=has_binaries)
+    ensure_packages("initdb")
     with serve_bucket("staging") as bucket, RedshiftStandin(bucket.endpoint) as standin:
         yield Redshift(standin, bucket)
 

@@ -244,5 +244,5 @@ def test_a_column_is_described_in_the_table(small: Small) -> None:
 def test_a_warehouse_of_an_unknown_kind_is_refused() -> None:
     for url in ("oracle://user:secret@host/db", "duckdb:///", ""):
         with pytest.raises(PermanentError, match="ETL_ASSETS_WAREHOUSE names no system") as caught:
-            open_warehouse(url, lambda: "")
+            open_warehouse(url)
         assert "secret" not in str(caught.value)
