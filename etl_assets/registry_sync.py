@@ -68,11 +68,11 @@ def push(
     """
     wanted = read_folder(folder, registry.datasets)
     seen = _read_seen(folder, registry)
-    token = uuid.uuid4().hex
+    push_id = uuid.uuid4().hex
     done: set[str] = set()
     for _ in range(_ATTEMPTS):
         snapshot = registry.snapshot(unfinished=True)
-        if snapshot.unfinished not in ("", token) and not take_over:
+        if snapshot.unfinished not in ("", push_id) and not take_over:
             raise RegistryError(
                 f"Nothing was pushed: a push by {snapshot.updated_by} at"
                 f" {snapshot.updated_at} has not ended.",
@@ -83,7 +83,7 @@ def push(
         revision = snapshot.revision
         try:
             if plan.changes or snapshot.unfinished or not revision:
-                revision = registry.write(plan.changes, snapshot, by=by, at=at, token=token)
+                revision = registry.write(plan.changes, snapshot, by=by, at=at, push_id=push_id)
         except LostRaceError:
             mine = registry.snapshot(unfinished=True).documents
             done |= {c.id for c in plan.changes if _same(mine.get(c.id), c.document)}

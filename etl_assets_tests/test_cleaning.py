@@ -92,9 +92,10 @@ def test_an_interrupted_removal_leaves_no_stage_and_goes_on_the_next_time(
             raise KeyboardInterrupt
         delete(paths)
 
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patched:
         patched.setattr(staging, "delete", killed)
-        remove(staging, shown, shown)
+        with pytest.raises(KeyboardInterrupt):
+            remove(staging, shown, shown)
     assert calls[0] == [f"{shown[0].folder.path}/manifest.json"]
     left = find_removals(staging, warehouse, now=now, keep_loads=1, keep_days=30)
     assert {removal.folder.path for removal in left} == {r.folder.path for r in shown}

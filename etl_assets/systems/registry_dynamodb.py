@@ -15,7 +15,7 @@ item with `removed`, so that its versions go on counting.
 A Query sees the items of a transaction one by one. So the head is read before and after,
 and names the documents its revision wrote: a reading that mixes two revisions is thrown
 away and read again. A push of more documents than fit one transaction marks the head
-`unfinished`, with the push's token, until its last: nobody reads half of it.
+`unfinished`, with the push's id, until its last: nobody reads half of it.
 """
 
 import datetime as dt
@@ -66,7 +66,7 @@ class Snapshot:
         revision: Counts the registry's writes; 0 before the first push.
         updated_by: Who made this revision.
         updated_at: When, ISO 8601, UTC.
-        unfinished: Token of the push that has begun and not ended; empty when there is none.
+        unfinished: Id of the push that has begun and not ended; empty when there is none.
         documents: By id, removed ones included.
     """
 
@@ -146,8 +146,8 @@ class DynamoDBRegistry:
                 continue
             documents = {stored.id: stored for stored in self._documents()}
             if _agree(head, documents) and self._head() == head:
-                token = str(head.get("unfinished", ""))
-                return Snapshot(int(head["revision"]), str(by), str(at), token, documents)
+                push_id = str(head.get("unfinished", ""))
+                return Snapshot(int(head["revision"]), str(by), str(at), push_id, documents)
         raise TransientError(
             f"The registry in {self.name} cannot be read: {begun}.",
             "Try again in a minute; a push that was interrupted is ended by"
@@ -155,7 +155,7 @@ class DynamoDBRegistry:
         )
 
     def write(
-        self, changes: Sequence[Change], over: Snapshot, *, by: str, at: dt.datetime, token: str
+        self, changes: Sequence[Change], over: Snapshot, *, by: str, at: dt.datetime, push_id: str
     ) -> int:
         """Write documents over the snapshot they were decided on; return the new revision.
 
@@ -164,7 +164,7 @@ class DynamoDBRegistry:
             over: What was read.
             by: Who writes.
             at: When, UTC.
-            token: Marks the head while the changes need more than one transaction.
+            push_id: Marks the head while the changes need more than one transaction.
 
         Raises:
             LostRaceError: When anybody wrote since; read again and decide again.
@@ -175,7 +175,7 @@ class DynamoDBRegistry:
         stamp = {"updated_by": by, "updated_at": f"{at:%Y-%m-%dT%H:%M:%SZ}"}
         for last, some in transactions(changes):
             revision += 1
-            mark = {} if last else {"unfinished": token}
+            mark = {} if last else {"unfinished": push_id}
             self._transact(Transaction(self.place.name, revision, {**stamp, **mark}, some).items())
         return revision
 

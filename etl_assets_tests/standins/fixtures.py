@@ -1,13 +1,17 @@
 """The stand-ins as pytest fixtures: each server is started once, a test has a place of its own."""
 
+import datetime as dt
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
+from etl_assets.registry_sync import push
 from etl_assets.systems.aws import Place
 from etl_assets.systems.registry_dynamodb import DynamoDBRegistry
 from etl_assets.systems.staging_s3 import S3Staging
+from etl_assets_tests.small import Small
 from etl_assets_tests.standins.dynamodb import DynamoDBStandin
 from etl_assets_tests.standins.proxy import Proxy
 from etl_assets_tests.standins.s3 import S3Standin
@@ -97,3 +101,33 @@ def dynamodb_proxy(dynamodb_server: DynamoDBStandin) -> Iterator[tuple[Proxy, st
     proxy = Proxy(dynamodb_server.port)
     with proxy.running() as url:
         yield proxy, url
+
+
+@pytest.fixture
+def filled_registry(dynamodb_registry: DynamoDBRegistry, small: Small) -> DynamoDBRegistry:
+    """A registry with the small platform's three campaigns."""
+    push(dynamodb_registry, small.home / "registry", by="anna", at=dt.datetime.now(dt.UTC))
+    return dynamodb_registry
+
+
+@pytest.fixture
+def proxied_registry(
+    filled_registry: DynamoDBRegistry,
+    dynamodb_proxy: tuple[Proxy, str],
+    no_backoff: None,  # noqa: ARG001  (patches boto3)
+) -> tuple[DynamoDBRegistry, Proxy]:
+    """The filled registry, reached through a proxy; a request is tried three times."""
+    proxy, url = dynamodb_proxy
+    place = replace(filled_registry.place, endpoint_url=url)
+    return DynamoDBRegistry(place, ["sales"], attempts=3, pause=lambda _seconds: None), proxy
+
+
+@pytest.fixture
+def proxied_staging(
+    s3_place: Place,
+    s3_proxy: tuple[Proxy, str],
+    no_backoff: None,  # noqa: ARG001  (patches boto3)
+) -> tuple[S3Staging, Proxy]:
+    """A store reached through a proxy; a request is tried three times."""
+    proxy, url = s3_proxy
+    return S3Staging(replace(s3_place, endpoint_url=url), attempts=3), proxy
