@@ -12,9 +12,10 @@ all. Every write is a transaction: the head from the revision read to the next, 
 document from the version read to the next, and its history. A removed document stays as an
 item with `removed`, so that its versions go on counting.
 
-A Query sees the items of a transaction one by one. So the head is read before and after,
-and names the documents its revision wrote: a reading that mixes two revisions is thrown
-away and read again. A push of more documents than fit one transaction marks the head
+A Query sees the items of a transaction one by one. So the head is read first, and names the
+documents its revision wrote; every document names the revision that wrote it. A reading
+with a document of a later revision, or without one of the head's, mixes two states: it is
+thrown away and read again. A push of more documents than fit one transaction marks the head
 `unfinished`, with the push's id, until its last: nobody reads half of it.
 """
 
@@ -145,7 +146,7 @@ class DynamoDBRegistry:
             if head.get("unfinished") and not unfinished:
                 continue
             documents = {stored.id: stored for stored in self._documents()}
-            if _agree(head, documents) and self._head() == head:
+            if _agree(head, documents):
                 push_id = str(head.get("unfinished", ""))
                 return Snapshot(int(head["revision"]), str(by), str(at), push_id, documents)
         raise TransientError(

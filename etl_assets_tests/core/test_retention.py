@@ -78,6 +78,10 @@ def test_the_newest_stage_and_extract_are_kept_also_when_nothing_loaded_them() -
     objects = [*extract("e1", 90), *extract("e2", 80), *stage("s1", 90), *stage("s2", 80)]
     pruned = [load(None, None, kind="prune"), load("s1", "e1")]
     assert removed(objects, pruned, extract_of={"s1": "e1", "s2": "e2"}) == {}
+    unused = [*extract("e0", 95), *objects, *extract("e3", 70)]
+    assert list(removed(unused, pruned, extract_of={"s1": "e1", "s2": "e2"})) == [
+        "extract/sales/SP17/e0"
+    ]
     more = [*objects, *stage("s3", 70), *extract("e3", 70)]
     kept = removed(more, pruned, extract_of={"s1": "e1", "s3": "e3"})
     assert set(kept) == {"stage/sales/SP17/s2", "extract/sales/SP17/e2"}

@@ -1,7 +1,8 @@
 """DynamoDB on this machine: AWS's own DynamoDB Local, from npm.
 
 It takes any credentials, never throttles, and keeps no point-in-time backups. It listens on
-every address of the machine and cannot be told otherwise; it holds test data only.
+every address of the machine and cannot be told otherwise; it holds test data only. A kill
+loses its last write (measured, four times of four), a stop none.
 """
 
 import re
@@ -15,7 +16,7 @@ _OLDEST_JAVA = 17
 
 
 class DynamoDBStandin(Server):
-    """A DynamoDB server; its tables are in an SQLite file, also after a kill."""
+    """A DynamoDB server; its tables are in an SQLite file, there after a stop."""
 
     name = "DynamoDB Local"
 

@@ -226,7 +226,7 @@ def test_half_a_push_is_read_by_nobody_and_ended_by_another(
 def test_a_reading_that_mixes_two_revisions_is_thrown_away(
     proxied_registry: tuple[DynamoDBRegistry, Proxy], filled_registry: DynamoDBRegistry
 ) -> None:
-    """Somebody writes between the head and the documents, and once more after them."""
+    """Somebody writes between the head and the documents, and again the second time."""
     registry, proxy = proxied_registry
     versions = [1, 2]
 
