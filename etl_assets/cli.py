@@ -17,6 +17,8 @@ from rich.markup import escape
 from rich.text import Text
 
 from etl_assets import __version__
+from etl_assets.cli_registry import registry as registry_commands
+from etl_assets.cli_staging import staging as staging_commands
 from etl_assets.core.errors import EtlError
 from etl_assets.core.registry import Registry
 from etl_assets.settings import Settings
@@ -273,6 +275,10 @@ def _due(registry: Registry, day: dt.date | None) -> list[str]:
 def _progress_line(number: int, total: int, results: list[Any]) -> str:
     parts = [f"{r.dataset} {r.status} {r.loaded_records:,}" for r in results]
     return f"[{number}/{total}] {results[0].key}: {', '.join(parts)} ({results[0].seconds:.1f} s)"
+
+
+cli.add_command(registry_commands)
+cli.add_command(staging_commands)
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ class _System(dg.ConfigurableResource[None]):
 class RegistryResource(_System):
     """Campaigns, calendar and rule sets."""
 
-    url: str = Field(description="`file:FOLDER`.")
+    url: str = Field(description="`file:FOLDER` or `dynamodb://TABLE?region=REGION`.")
     datasets: list[str] = Field(description="Names that campaigns and rule sets may refer to.")
 
     def open(self) -> RegistryStore:
@@ -39,7 +39,7 @@ class SourceResource(_System):
 class StagingResource(_System):
     """The append-only store of extracts and staged parts."""
 
-    url: str = Field(description="`file:FOLDER`.")
+    url: str = Field(description="`file:FOLDER` or `s3://BUCKET/PREFIX?region=REGION`.")
 
     def open(self) -> Staging:
         """Return the store; nothing is written yet."""

@@ -114,23 +114,7 @@ class Document:
 
     def _problem(self, detail: ErrorDetails, model: type[BaseModel], at: Path) -> str:
         location = self._written(detail["loc"], at)
-        field = ".".join(str(part) for part in location) or "the document"
-        line = self.line((*at, *location))
-        if detail["type"] == "extra_forbidden":
-            known = _nested_fields(model) if location[1:] else set(model.model_fields)
-            near = difflib.get_close_matches(str(location[-1]), sorted(known), n=1)
-            hint = f"; did you mean `{near[0]}`?" if near else ""
-            return f"line {line}: `{field}` is not a known field{hint}"
-        if detail["type"] == "missing":
-            return f"line {line}: `{field}` is missing"
-        if detail["type"].startswith("union_tag"):
-            kinds = str(detail.get("ctx", {}).get("expected_tags", "")).replace("'", "`")
-            needed = f": `kind` must be one of {kinds}" if kinds else ": `kind` is missing"
-            return f"line {line}: `{field}`{needed}"
-        message = str(detail["msg"]).removeprefix("Value error, ")
-        value = detail.get("input")
-        shown = f" (it is {value!r})" if isinstance(value, str | int | float) else ""
-        return f"line {line}: `{field}`: {message}{shown}"
+        return f"line {self.line((*at, *location))}: {explain(detail, location, model)}"
 
     def _written(self, location: Path, at: Path) -> Path:
         """Return a location without what pydantic adds to it, such as the kind of a rule."""
@@ -141,6 +125,26 @@ class Document:
             if part is location[-1] or not added:
                 written = (*written, part)
         return written
+
+
+def explain(detail: ErrorDetails, location: Path, model: type[BaseModel]) -> str:
+    """Return a sentence for one problem of a validation: the field at `location`, and why."""
+    field = ".".join(str(part) for part in location) or "the document"
+    if detail["type"] == "extra_forbidden":
+        known = _nested_fields(model) if location[1:] else set(model.model_fields)
+        near = difflib.get_close_matches(str(location[-1]), sorted(known), n=1)
+        hint = f"; did you mean `{near[0]}`?" if near else ""
+        return f"`{field}` is not a known field{hint}"
+    if detail["type"] == "missing":
+        return f"`{field}` is missing"
+    if detail["type"].startswith("union_tag"):
+        kinds = str(detail.get("ctx", {}).get("expected_tags", "")).replace("'", "`")
+        needed = f": `kind` must be one of {kinds}" if kinds else ": `kind` is missing"
+        return f"`{field}`{needed}"
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    value = detail.get("input")
+    shown = f" (it is {value!r})" if isinstance(value, str | int | float) else ""
+    return f"`{field}`: {message}{shown}"
 
 
 def _nested_fields(model: type[BaseModel]) -> set[str]:

@@ -2,15 +2,23 @@
 
 from collections.abc import Collection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from etl_assets.core.errors import PermanentError
+from etl_assets.systems.aws import parse_place
 from etl_assets.systems.protocols import RegistryStore, Source, Staging, Warehouse
+
+if TYPE_CHECKING:
+    from etl_assets.systems.registry_dynamodb import DynamoDBRegistry
+
+DYNAMODB_FORM = "dynamodb://TABLE?region=REGION[&endpoint_url=URL]"
+S3_FORM = "s3://BUCKET/PREFIX?region=REGION[&endpoint_url=URL]"
 
 
 def open_registry(url: str, datasets: Collection[str]) -> RegistryStore:
-    """Return the registry of a URL: `file:FOLDER`.
+    """Return the registry of a URL: `file:FOLDER` or `dynamodb://TABLE?region=REGION`.
 
     Raises:
         PermanentError: When the URL names no registry there is.
@@ -19,7 +27,26 @@ def open_registry(url: str, datasets: Collection[str]) -> RegistryStore:
 
     if (folder := _path(url, "file:")) is not None:
         return FileRegistry(folder, datasets)
-    raise _unknown("ETL_ASSETS_REGISTRY", url, "file:FOLDER")
+    if url.startswith("dynamodb://"):
+        return open_dynamodb(url, datasets)
+    raise _unknown("ETL_ASSETS_REGISTRY", url, f"file:FOLDER or {DYNAMODB_FORM}")
+
+
+def open_dynamodb(url: str, datasets: Collection[str]) -> "DynamoDBRegistry":
+    """Return the DynamoDB registry of a URL, which can also be written.
+
+    Raises:
+        PermanentError: When the URL names no DynamoDB table.
+    """
+    if not url.startswith("dynamodb://"):
+        raise PermanentError(
+            f"ETL_ASSETS_REGISTRY is no DynamoDB table (it begins `{url.partition(':')[0]}:`).",
+            f"Write {DYNAMODB_FORM}; a registry of files is edited where it is.",
+        )
+    from etl_assets.systems.registry_dynamodb import DynamoDBRegistry
+
+    place = parse_place(url, "ETL_ASSETS_REGISTRY", DYNAMODB_FORM)
+    return DynamoDBRegistry(place, datasets)
 
 
 def open_source(url: str, password: str = "") -> Source:
@@ -49,12 +76,19 @@ def open_source(url: str, password: str = "") -> Source:
 
 
 def open_staging(url: str) -> Staging:
-    """Return the staging store of a URL: `file:FOLDER`; errors as `open_registry`."""
+    """Return the staging store of a URL: `file:FOLDER` or `s3://BUCKET/PREFIX?region=REGION`.
+
+    Errors as `open_registry`.
+    """
     from etl_assets.systems.staging import FileStaging
 
     if (folder := _path(url, "file:")) is not None:
         return FileStaging(folder)
-    raise _unknown("ETL_ASSETS_STAGING", url, "file:FOLDER")
+    if url.startswith("s3://"):
+        from etl_assets.systems.staging_s3 import S3Staging
+
+        return S3Staging(parse_place(url, "ETL_ASSETS_STAGING", S3_FORM))
+    raise _unknown("ETL_ASSETS_STAGING", url, f"file:FOLDER or {S3_FORM}")
 
 
 def open_warehouse(url: str, password: str = "") -> Warehouse:

@@ -14,6 +14,7 @@ from etl_assets.core.columns import Column
 from etl_assets.core.datasets import Dataset
 from etl_assets.core.manifest import Load, Part, Stage, Touched
 from etl_assets.core.registry import Registry
+from etl_assets.core.retention import StoredObject
 
 
 @dataclass(frozen=True)
@@ -173,6 +174,21 @@ class Staging(Protocol):
 
     def uri(self, path: str) -> str:
         """Return the full URI of a path, for people and for a warehouse that reads it."""
+        ...
+
+    def objects(self) -> list[StoredObject]:
+        """Return everything in the store, by path.
+
+        For cleaning and for people only: what is loaded is what a manifest names.
+        """
+        ...
+
+    def delete(self, paths: Sequence[str]) -> None:
+        """Remove objects; one that is not there any more is no error.
+
+        Raises:
+            StagingError: When one cannot be removed; running it again goes on.
+        """
         ...
 
     def check(self) -> list[Check]:

@@ -5,6 +5,7 @@ when the name exists, so nothing is ever overwritten, and a crash leaves no half
 """
 
 import contextlib
+import datetime as dt
 import hashlib
 import os
 import shutil
@@ -14,6 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from etl_assets.core.errors import StagingError
 from etl_assets.core.manifest import Part
+from etl_assets.core.retention import StoredObject
 from etl_assets.systems.protocols import Check
 
 _SCRATCH = ".scratch"
@@ -99,6 +101,32 @@ class FileStaging:
         """Return the `file:` URI of a path."""
         return self._local(path).absolute().as_uri()
 
+    def objects(self) -> list[StoredObject]:
+        """Return everything in the store; see `Staging.objects`."""
+        found = []
+        with self._explained(self.folder):
+            for parent, folders, names in os.walk(self.folder, onerror=_raise):
+                if Path(parent) == self.folder:
+                    folders[:] = [name for name in folders if name != _SCRATCH]
+                for file in (Path(parent, name) for name in names):
+                    status = file.lstat()
+                    path = file.relative_to(self.folder).as_posix()
+                    modified = dt.datetime.fromtimestamp(status.st_mtime, dt.UTC)
+                    found.append(StoredObject(path, status.st_size, modified))
+        return sorted(found, key=lambda stored: stored.path)
+
+    def delete(self, paths: Sequence[str]) -> None:
+        """Remove objects and the folders they leave empty; see `Staging.delete`."""
+        for path in paths:
+            file = self._local(path)
+            with self._explained(file):
+                file.unlink(missing_ok=True)
+            for folder in file.relative_to(self.folder).parents[:-1]:
+                try:
+                    (self.folder / folder).rmdir()
+                except OSError:  # not empty
+                    break
+
     def check(self) -> list[Check]:
         """Return whether an object can be written, read back and removed."""
         try:
@@ -135,6 +163,11 @@ class FileStaging:
                 f"The staging store failed at {place}: {error.strerror or error}.",
                 "Check that the folder is there, writable and has space (`etl-assets doctor`).",
             ) from error
+
+
+def _raise(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):  # no store yet; or removed meanwhile
+        raise error
 
 
 def sha256_of(file: Path) -> str:

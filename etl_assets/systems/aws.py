@@ -1,0 +1,224 @@
+"""What the AWS systems share: their URLs, their clients, and what AWS's error codes mean.
+
+Credentials come from boto3's own chain (environment, shared files, container or instance
+role) and are never part of a URL. boto3 is imported when a client is made, not before.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, overload
+from urllib.parse import parse_qsl, urlsplit
+
+from etl_assets.core.errors import PermanentError, TransientError
+from etl_assets.core.expressions import nearest
+
+if TYPE_CHECKING:
+    from botocore.config import Config
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_s3 import S3Client
+
+_OPTIONS = ("region", "endpoint_url")
+ATTEMPTS = 6
+"""How often a request is tried; with AWS's standard backoff that takes half a minute at most."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A bucket or table, and how it is reached.
+
+    Attributes:
+        name: Of the bucket or table.
+        prefix: What every key begins with; empty, or without a slash at either end.
+        region: AWS region; None means the one boto3 is configured with.
+        endpoint_url: Of a compatible server; None means AWS.
+    """
+
+    name: str
+    prefix: str = ""
+    region: str | None = None
+    endpoint_url: str | None = None
+
+
+def parse_place(url: str, variable: str, form: str) -> Place:
+    """Return the place that a URL names.
+
+    Args:
+        url: `SCHEME://NAME[/PREFIX][?region=…&endpoint_url=…]`.
+        variable: The environment variable it comes from, for errors.
+        form: How such a URL is written, for errors.
+
+    Raises:
+        PermanentError: When it is not such a URL; what may be secret is not shown.
+    """
+    parts = urlsplit(url)
+    options = parse_qsl(parts.query, keep_blank_values=True)
+    if "@" in parts.netloc:
+        raise PermanentError(
+            f"{variable} carries credentials, and URLs are shown in the UI and in logs.",
+            "Take them out; boto3 finds credentials by itself (role, profile or environment).",
+        )
+    prefix = parts.path.strip("/")
+    problem = ""
+    if not parts.netloc:
+        problem = "has no name after `//`"
+    elif parts.fragment:
+        problem = "has a `#`"
+    elif prefix and any(segment in ("", ".", "..") for segment in prefix.split("/")):
+        problem = "has a prefix with an empty, `.` or `..` segment"
+    for number, (name, value) in enumerate(options):
+        if name not in _OPTIONS:
+            problem = f"has an unknown option `{name}`{nearest(name, _OPTIONS)}"
+        elif not value or name in dict(options[:number]):
+            problem = f"has the option `{name}` empty or twice"
+        elif name == "endpoint_url" and urlsplit(value).scheme not in ("http", "https"):
+            problem = "has an `endpoint_url` that begins neither `http://` nor `https://`"
+    if problem:
+        raise PermanentError(f"{variable} {problem}.", f"Write {form}.")
+    return Place(name=parts.netloc, prefix=prefix, **dict(options))
+
+
+@overload
+def make_client(service: Literal["s3"], place: Place, *, attempts: int) -> "S3Client": ...
+
+
+@overload
+def make_client(
+    service: Literal["dynamodb"], place: Place, *, attempts: int
+) -> "DynamoDBClient": ...
+
+
+def make_client(
+    service: Literal["s3", "dynamodb"], place: Place, *, attempts: int
+) -> "S3Client | DynamoDBClient":
+    """Return a boto3 client.
+
+    Raises:
+        PermanentError: When no region is known or the endpoint is not a URL.
+    """
+    import boto3
+    from botocore.exceptions import BotoCoreError
+
+    session = boto3.Session()
+    region = place.region or session.region_name or ("us-east-1" if place.endpoint_url else None)
+    if region is None:
+        raise PermanentError(
+            f"The AWS region of {place.name} is not known.",
+            "Write `?region=…` at the end of the URL, or set AWS_REGION.",
+        )
+    try:
+        return session.client(
+            service,
+            region_name=region,
+            endpoint_url=place.endpoint_url,
+            config=_config(attempts, path_style=place.endpoint_url is not None),
+        )
+    except (BotoCoreError, ValueError) as error:
+        raise PermanentError(f"AWS cannot be reached for {place.name}: {error}.") from error
+
+
+def _config(attempts: int, *, path_style: bool) -> "Config":
+    from botocore.config import Config
+
+    return Config(
+        connect_timeout=5,
+        read_timeout=60,
+        retries={"mode": "standard", "total_max_attempts": attempts},
+        s3={"addressing_style": "path" if path_style else "auto"},
+        request_checksum_calculation="when_required",  # SHA-256 is given where it counts
+        response_checksum_validation="when_required",  # and proven by us
+    )
+
+
+_CREDENTIALS = "Renew or correct the AWS credentials this process runs with."
+_REGION = "Write the right `?region=…` at the end of the URL."
+_PERMISSION = "Allow it in the policy of the role this process runs with (`etl-assets doctor`)."
+_SHARED_REMEDIES = {
+    "SSLError": "Check `endpoint_url`, and the CA bundle in AWS_CA_BUNDLE.",
+    "AccessDenied": _PERMISSION,
+    "AccessDeniedException": _PERMISSION,
+    "403": _PERMISSION,
+    "InvalidAccessKeyId": _CREDENTIALS,
+    "SignatureDoesNotMatch": _CREDENTIALS,
+    "InvalidSignatureException": _CREDENTIALS,
+    "UnrecognizedClientException": _CREDENTIALS,
+    "ExpiredToken": _CREDENTIALS,
+    "ExpiredTokenException": _CREDENTIALS,
+    "InvalidToken": _CREDENTIALS,
+    "RequestTimeTooSkewed": "Set this machine's clock right.",
+    "PermanentRedirect": _REGION,
+    "AuthorizationHeaderMalformed": _REGION,
+    "301": _REGION,
+}
+
+_TRANSIENT = {
+    "SlowDown",
+    "ServiceUnavailable",
+    "InternalError",
+    "InternalServerError",
+    "RequestTimeout",
+    "RequestTimeoutException",
+    "BadDigest",  # the bytes that arrived are not those that were sent
+    "XAmzContentSHA256Mismatch",
+    "IncompleteBody",
+    "ConditionalRequestConflict",
+    "OperationAborted",
+    "Throttling",
+    "ThrottlingException",
+    "RequestLimitExceeded",
+    "ProvisionedThroughputExceededException",
+    "TransactionConflictException",
+    "TransactionInProgressException",
+}
+_SERVER_ERROR = 500
+
+
+def error_code(error: Exception) -> str:
+    """Return AWS's code of an error, or the name of boto3's own."""
+    response: dict[str, Any] = getattr(error, "response", {})
+    return str(response.get("Error", {}).get("Code", "")) or type(error).__name__
+
+
+def is_transient(error: Exception) -> bool:
+    """Return whether trying again may help: busy, throttled, unreachable or cut off."""
+    from botocore import exceptions
+
+    if isinstance(error, exceptions.ClientError):
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        return error_code(error) in _TRANSIENT or status >= _SERVER_ERROR
+    if isinstance(error, exceptions.SSLError):
+        return False
+    return isinstance(
+        error,
+        exceptions.ConnectionError | exceptions.HTTPClientError | exceptions.IncompleteReadError,
+    )
+
+
+@contextlib.contextmanager
+def aws_explained(
+    what: str, kind: type[PermanentError], remedies: dict[str, str] | None = None
+) -> Iterator[None]:
+    """Turn what boto3 raises into our errors.
+
+    Args:
+        what: What was attempted, on what; begins the sentence.
+        kind: The error of what trying again does not change.
+        remedies: What to do, by AWS's error code; before those all services share.
+
+    Raises:
+        TransientError: When AWS was busy, throttled or unreachable to the last attempt.
+        PermanentError: Of that `kind`, for everything else AWS refuses.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except (ClientError, BotoCoreError) as error:
+        code = error_code(error)
+        said = getattr(error, "response", {}).get("Error", {}).get("Message") or str(error)
+        reason = f"{what} failed: {code}, {' '.join(str(said).split()).rstrip('.')}."
+        if is_transient(error):
+            raise TransientError(reason, "Try again in a few minutes.") from error
+        known = {**_SHARED_REMEDIES, **(remedies or {})}
+        missing = any(word in code for word in ("Credential", "Token", "SSO"))
+        raise kind(reason, known.get(code, _CREDENTIALS if missing else "")) from error

@@ -1,0 +1,174 @@
+"""The items of the registry's table: read one by one, written within DynamoDB's limits."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from etl_assets.core.errors import RegistryError
+from etl_assets.core.registry_items import Stored, from_stored, to_stored
+from etl_assets.core.registry_push import Change
+
+LARGEST_ITEM = 400 * 1024
+LARGEST_TRANSACTION = 3_500_000
+"""DynamoDB takes 4 MB; what is left is for names and the head."""
+
+DOCUMENTS_AT_ONCE = 49
+"""DynamoDB takes 100 actions: two for each document, and the head."""
+
+_NAMES = {
+    "#revision": "revision", "#by": "updated_by", "#at": "updated_at",
+    "#changed": "changed", "#unfinished": "unfinished",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Transaction:
+    """One step of the registry from a revision to the next.
+
+    Attributes:
+        table: Its name.
+        revision: The revision this makes.
+        stamp: Who and when; and `unfinished`, unless it is the last of its push.
+        changes: The documents it writes.
+    """
+
+    table: str
+    revision: int
+    stamp: Mapping[str, str]
+    changes: Sequence[Change]
+
+    def items(self) -> list[dict[str, Any]]:
+        """Return the actions; each has the condition that nobody wrote meanwhile."""
+        return [self._head(), *(action for c in self.changes for action in self._document(c))]
+
+    def _head(self) -> dict[str, Any]:
+        changed = {change.id: change.version + 1 for change in self.changes}
+        setting = "SET #revision = :next, #by = :by, #at = :at, #changed = :changed"
+        values: dict[str, object] = {
+            ":read": self.revision - 1, ":next": self.revision, ":changed": changed,
+            ":by": self.stamp["updated_by"], ":at": self.stamp["updated_at"],
+        }  # fmt: skip
+        if "unfinished" in self.stamp:
+            setting += ", #unfinished = :token"
+            values[":token"] = self.stamp["unfinished"]
+        else:
+            setting += " REMOVE #unfinished"
+        return {
+            "Update": {
+                "TableName": self.table,
+                "Key": pack({"PK": "REGISTRY", "SK": "HEAD"}),
+                "UpdateExpression": setting,
+                "ConditionExpression": "#revision = :read",
+                "ExpressionAttributeNames": _NAMES,
+                "ExpressionAttributeValues": pack(values),
+            }
+        }
+
+    def _document(self, change: Change) -> list[dict[str, Any]]:
+        version = change.version + 1
+        content = {"removed": True} if change.document is None else {"document": change.document}
+        item = {
+            **content,
+            "version": version,
+            "revision": self.revision,
+            "updated_by": self.stamp["updated_by"],
+            "updated_at": self.stamp["updated_at"],
+        }
+        current: dict[str, Any] = {
+            "TableName": self.table,
+            "Item": pack({"PK": "REGISTRY", "SK": change.id, **item}),
+            "ConditionExpression": "attribute_not_exists(#pk)",
+            "ExpressionAttributeNames": {"#pk": "PK"},
+        }
+        if change.version:
+            current |= {
+                "ConditionExpression": "#version = :read",
+                "ExpressionAttributeNames": {"#version": "version"},
+                "ExpressionAttributeValues": pack({":read": change.version}),
+            }
+        history = {
+            "TableName": self.table,
+            "Item": pack({"PK": change.id, "SK": f"v{version:09}", **item}),
+            "ConditionExpression": "attribute_not_exists(#pk)",
+            "ExpressionAttributeNames": {"#pk": "PK"},
+        }
+        return [{"Put": current}, {"Put": history}]
+
+
+def transactions(changes: Sequence[Change]) -> Iterator[tuple[bool, list[Change]]]:
+    """Yield the changes in as many transactions as they need, and whether it is the last.
+
+    Raises:
+        RegistryError: When one is larger than an item may be; before anything is yielded.
+    """
+    groups: list[list[Change]] = [[]]
+    room = LARGEST_TRANSACTION
+    for change in changes:
+        size = _item_bytes(change)
+        if size > LARGEST_ITEM:
+            raise RegistryError(
+                f"{change.id} has {size / 1024:,.0f} KB; DynamoDB takes 400 KB per item.",
+                "Make it smaller: a long table of values belongs into a table of the source,"
+                " joined by the dataset's query.",
+            )
+        if len(groups[-1]) == DOCUMENTS_AT_ONCE or room < 2 * size:
+            groups.append([])
+            room = LARGEST_TRANSACTION
+        groups[-1].append(change)
+        room -= 2 * size
+    for number, group in enumerate(groups, 1):
+        yield number == len(groups), group
+
+
+def pack(values: Mapping[str, object]) -> dict[str, Any]:
+    """Return attributes as the wire writes them."""
+    from boto3.dynamodb.types import TypeSerializer
+
+    write = TypeSerializer().serialize
+    return {name: write(to_stored(value)) for name, value in values.items()}
+
+
+def unpack(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return attributes as Python has them; a document as it is stored.
+
+    Raises:
+        ValueError: Naming an attribute whose value is of no use.
+    """
+    from boto3.dynamodb.types import TypeDeserializer
+
+    read = TypeDeserializer().deserialize
+    return {
+        name: from_stored(read(value), name) if name != "document" else read(value)
+        for name, value in item.items()
+    }
+
+
+def stored_of(item: Mapping[str, Any]) -> Stored:
+    """Return an item's document; what cannot be read is its fault, and only its own."""
+    id_ = str(next(iter(item["SK"].values())))
+    try:
+        values = unpack(item)
+        version, revision = values.get("version"), values.get("revision", 0)
+        removed = values.get("removed") is True
+        fault = ""
+        if not isinstance(version, int) or not isinstance(revision, int):
+            version, revision, fault = 0, 0, "`version` or `revision` is missing or no number"
+        document = None if removed else from_stored(values.get("document"))
+    except ValueError as error:
+        return Stored(id_, fault=str(error))
+    by, at = str(values.get("updated_by", "?")), str(values.get("updated_at", "?"))
+    return Stored(id_, document, version, revision, by, at, removed, fault)
+
+
+def _item_bytes(change: Change) -> int:
+    """Return about what DynamoDB counts for a document's item, and rather more than less."""
+    return 300 + len(change.id) + _bytes(pack({"document": change.document}))
+
+
+def _bytes(value: object) -> int:
+    """Return the size of packed attributes: names and values, and three bytes for each."""
+    if isinstance(value, dict):
+        return sum(len(str(name).encode()) + 3 + _bytes(item) for name, item in value.items())
+    if isinstance(value, list):
+        return sum(3 + _bytes(item) for item in value)
+    return len(str(value).encode())

@@ -1,0 +1,152 @@
+"""Cleaning, from a refreshed platform to an empty shelf and back to a load."""
+
+import datetime as dt
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from etl_assets.cleaning import find_removals, remove
+from etl_assets.cli import cli
+from etl_assets.core.manifest import Load
+from etl_assets.pipeline import extract, load, stage
+from etl_assets.settings import Settings
+from etl_assets.systems.aws import Place
+from etl_assets_tests.small import Small
+
+LATER = dt.timedelta(days=90)
+
+
+@pytest.fixture(params=["file", "s3"])
+def platform(request: pytest.FixtureRequest, small: Small) -> Settings:
+    settings = small.settings()
+    if request.param == "s3":
+        place: Place = request.getfixturevalue("s3_place")
+        url = f"s3://{place.name}/a/b?region=eu-west-1&endpoint_url={place.endpoint_url}"
+        settings = Settings(
+            home=settings.home, datasets_folder=settings.datasets_folder, staging_url=url
+        )
+    return settings
+
+
+def refresh(settings: Settings, key: str = "SP17") -> Load:
+    """Extract, stage and load one key anew."""
+    registry = settings.open_registry().read()
+    dataset, campaign = settings.datasets["sales"], registry.campaign(key)
+    source, staging = settings.open_source(), settings.open_staging()
+    taken = extract(dataset, campaign, source, staging, source_name="sqlite")
+    staged = stage(dataset, campaign, taken, registry.rules_of(dataset), staging)
+    return load(dataset, staged, staging, settings.open_warehouse(), run_id=None, force=True)
+
+
+def folders(settings: Settings) -> set[str]:
+    return {item.path.rpartition("/")[0] for item in settings.open_staging().objects()}
+
+
+def test_what_the_current_load_needs_survives_cleaning_and_can_be_loaded_again(
+    platform: Settings,
+) -> None:
+    loads = [refresh(platform) for _ in range(3)]
+    before = folders(platform)
+    assert len(before) == 6
+    staging, warehouse = platform.open_staging(), platform.open_warehouse()
+    now = dt.datetime.now(dt.UTC)
+    assert find_removals(staging, warehouse, now=now, keep_loads=1, keep_days=1) == []
+    found = find_removals(staging, warehouse, now=now + LATER, keep_loads=1, keep_days=30)
+    assert folders(platform) == before, "finding removes nothing"
+    assert remove(staging, found, found) == found
+    current = loads[-1]
+    extract_path = f"extract/sales/SP17/{current.extract_id}"
+    assert folders(platform) == {extract_path, str(current.stage).rpartition("/")[0]}
+    again = refresh(platform)
+    assert again.records == current.records
+
+
+def test_what_was_loaded_since_it_was_shown_is_not_removed(platform: Settings) -> None:
+    refresh(platform)
+    refresh(platform)
+    staging, warehouse = platform.open_staging(), platform.open_warehouse()
+    now = dt.datetime.now(dt.UTC) + LATER
+    shown = find_removals(staging, warehouse, now=now, keep_loads=1, keep_days=30)
+    assert shown
+    assert remove(staging, shown, []) == []
+    assert len(folders(platform)) == 4
+
+
+def test_an_interrupted_removal_leaves_no_stage_and_goes_on_the_next_time(
+    platform: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refresh(platform)
+    refresh(platform)
+    staging, warehouse = platform.open_staging(), platform.open_warehouse()
+    now = dt.datetime.now(dt.UTC) + LATER
+    shown = find_removals(staging, warehouse, now=now, keep_loads=1, keep_days=30)
+    delete, calls = staging.delete, []
+
+    def killed(paths: list[str]) -> None:
+        calls.append(paths)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        delete(paths)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(staging, "delete", killed)
+        with pytest.raises(KeyboardInterrupt):
+            remove(staging, shown, shown)
+    assert calls[0] == [f"{shown[0].folder.path}/manifest.json"]
+    left = find_removals(staging, warehouse, now=now, keep_loads=1, keep_days=30)
+    assert {removal.folder.path for removal in left} == {r.folder.path for r in shown}
+    assert left[0].reason == "never finished"
+    remove(staging, left, left)
+    assert len(folders(platform)) == 2
+
+
+@pytest.fixture
+def old(small_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """A platform of files that was refreshed twice, 90 days ago; the environment names it."""
+    refresh(small_settings)
+    refresh(small_settings)
+    at = time.time() - LATER.total_seconds()
+    for path in (small_settings.home / "staging").rglob("*"):
+        os.utime(path, (at, at))
+    monkeypatch.setenv("ETL_ASSETS_HOME", str(small_settings.home))
+    monkeypatch.setenv("ETL_ASSETS_DATASETS", str(small_settings.datasets_folder))
+    return small_settings
+
+
+def clean(*arguments: str, answer: str | None = None) -> Result:
+    return CliRunner().invoke(cli, ["staging", "clean", *arguments], input=answer)
+
+
+def test_the_command_shows_first_and_removes_only_when_told_to(old: Settings) -> None:
+    shown = clean("--keep-loads", "1")
+    assert shown.exit_code == 0, shown.output
+    assert len(folders(old)) == 4
+    found = json.loads(clean("--keep-loads", "1", "--json").output)
+    assert (len(found["found"]), found["removed"]) == (2, [])
+    assert len(folders(old)) == 4
+    done = json.loads(clean("--keep-loads", "1", "--json", "--yes").output)
+    assert done["removed"] == found["found"]
+    assert len(folders(old)) == 2
+    assert clean("--keep-loads", "1", "--yes").exit_code == 0
+    assert len(folders(old)) == 2
+
+
+def test_the_command_keeps_five_loads_and_thirty_days_unless_told_otherwise(old: Settings) -> None:
+    assert json.loads(clean("--json", "--yes").output) == {"found": [], "removed": []}
+    kept = json.loads(clean("--json", "--yes", "--keep-loads", "1", "--keep-days", "91").output)
+    assert kept["found"] == []
+    assert clean("--keep-days", "0").exit_code == 2
+    assert clean("--keep-loads", "0").exit_code == 2
+    assert len(folders(old)) == 4
+
+
+def test_nothing_is_removed_with_the_ledger_of_another_warehouse(
+    old: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ETL_ASSETS_WAREHOUSE", f"duckdb:///{tmp_path}/another.duckdb")
+    assert json.loads(clean("--keep-loads", "1", "--json", "--yes").output)["found"] == []
+    assert len(folders(old)) == 4
