@@ -61,13 +61,7 @@ def extract(
             files, records = _write_parquet(snapshot, scratch)
             columns = snapshot.columns
             outcome = snapshot.outcome()
-        _check_rejected(dataset, campaign, outcome)
-        if records + outcome.rejected != expected:
-            raise SourceError(
-                f"The extract of {dataset.name} for campaign {campaign.key} received"
-                f" {records + outcome.rejected:,} records, but the source counts {expected:,} in the same snapshot.",
-                "Try again; if it happens again, the query is not deterministic.",
-            )
+        _check_received(dataset, campaign, expected, records, outcome)
         extract_id = new_id(extracted_at)
         folder = f"extract/{dataset.name}/{campaign.key}/{extract_id}"
         listed = _write_rejects(outcome, scratch) if outcome.rejects else None
@@ -217,7 +211,17 @@ def _check_primary_key(dataset: Dataset, snapshot: SourceSnapshot) -> None:
         )
 
 
-def _check_rejected(dataset: Dataset, campaign: Campaign, outcome: Outcome) -> None:
+def _check_received(
+    dataset: Dataset, campaign: Campaign, expected: int, records: int, outcome: Outcome
+) -> None:
+    """Raise when records are missing, or more were rejected than may be."""
+    received = records + outcome.rejected
+    if received != expected:
+        raise SourceError(
+            f"The extract of {dataset.name} for campaign {campaign.key} received {received:,}"
+            f" records, but the source counts {expected:,} in the same snapshot.",
+            "Try again; if it happens again, the query is not deterministic.",
+        )
     if dataset.max_rejected is not None and outcome.rejected > dataset.max_rejected:
         first = outcome.rejects[0]
         raise SourceError(
