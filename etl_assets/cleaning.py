@@ -34,7 +34,7 @@ def find_removals(
         return known.get(stage.path) or _extract_in_manifest(staging, stage)
 
     return select_removals(
-        folders, loads, extract_of, now=now, keep_loads=keep_loads, keep_days=keep_days
+        folders, loads, extract_of, moment=now, keep_loads=keep_loads, keep_days=keep_days
     )
 
 

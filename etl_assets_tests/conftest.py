@@ -12,6 +12,8 @@ from etl_assets.settings import Settings
 from etl_assets_tests.servers import MariaDBServer, ensure_packages
 from etl_assets_tests.small import Small
 
+pytest_plugins = ["etl_assets_tests.standins.fixtures"]
+
 # The same examples every time: what fails once fails again. No deadline: machines differ.
 hypothesis.settings.register_profile("same", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("same")

@@ -58,21 +58,21 @@ def plan_push(
     """
     push, lost = Push(), []
     for id_ in sorted({*wanted, *current}):
-        now = current.get(id_, Stored(id_))
-        mine, theirs = wanted.get(id_), None if now.removed else now.document
+        stored = current.get(id_, Stored(id_))
+        mine, theirs = wanted.get(id_), None if stored.removed else stored.document
         base = seen.get(id_)
-        same = digest(mine) == digest(theirs) and not now.fault
+        same = digest(mine) == digest(theirs) and not stored.fault
         if same or (base and mine is not None and base.digest == digest(mine)
-                    and base.version != now.version):  # fmt: skip
+                    and base.version != stored.version):  # fmt: skip
             continue  # nothing to say, or nothing of ours: what others wrote stays
         if mine is None and base is None:
             push.left.append(id_)
-        elif base and base.version != now.version:
-            lost.append(f"{id_}, now {now.written} (this folder has version {base.version})")
-        elif base is None and now.version and not now.removed:
-            lost.append(f"{id_}, now {now.written} (this folder never saw it)")
+        elif base and base.version != stored.version:
+            lost.append(f"{id_}, now {stored.written} (this folder has version {base.version})")
+        elif base is None and stored.version and not stored.removed:
+            lost.append(f"{id_}, now {stored.written} (this folder never saw it)")
         else:
-            push.changes.append(Change(id_, mine, now.version))
+            push.changes.append(Change(id_, mine, stored.version))
     if lost:
         more = f" and {len(lost) - _SHOWN} more" if len(lost) > _SHOWN else ""
         raise RegistryError(

@@ -114,7 +114,7 @@ def select_removals(
     loads: Sequence[Load],
     extract_of: Callable[[Folder], str | None],
     *,
-    now: dt.datetime,
+    moment: dt.datetime,
     keep_loads: int,
     keep_days: int,
 ) -> list[Removal]:
@@ -125,7 +125,7 @@ def select_removals(
         loads: The whole ledger, newest first.
         extract_of: Gives the id of the extract a stage was made from, or None when that
             is not known: then all extracts of its key are kept.
-        now: The time, UTC.
+        moment: The time, UTC.
         keep_loads: So many loads of each key are kept, at least the current one.
         keep_days: Everything younger is kept.
     """
@@ -135,12 +135,12 @@ def select_removals(
     ledger: dict[tuple[str, str], list[Load]] = defaultdict(list)
     for load in loads:
         ledger[load.dataset, load.campaign_key].append(load)
-    young = now - max(IN_THE_MAKING, dt.timedelta(days=keep_days))
+    young = moment - max(IN_THE_MAKING, dt.timedelta(days=keep_days))
     removals = []
     for key, mine in by_key.items():
         kept = _kept(mine, ledger[key], extract_of, young=young, keep_loads=max(keep_loads, 1))
         for folder in mine:
-            if folder.path in kept or folder.modified > now - IN_THE_MAKING:
+            if folder.path in kept or folder.modified > moment - IN_THE_MAKING:
                 continue
             if not folder.complete:
                 removals.append(Removal(folder, "never finished"))

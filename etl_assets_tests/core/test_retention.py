@@ -40,7 +40,7 @@ def removed(
     known = extract_of or {}
     found = select_removals(
         folders_of(objects), loads, lambda stage: known.get(stage.id),
-        now=NOW, keep_loads=keep_loads, keep_days=keep_days,
+        moment=NOW, keep_loads=keep_loads, keep_days=keep_days,
     )  # fmt: skip
     return {removal.folder.path: removal.reason for removal in found}
 
@@ -185,7 +185,7 @@ def test_whatever_is_there_what_is_needed_stays(
             removal.folder.path
             for removal in select_removals(
                 folders, loads, lambda folder: extract_of.get(folder.id),
-                now=NOW, keep_loads=keep_loads, keep_days=keep_days,
+                moment=NOW, keep_loads=keep_loads, keep_days=keep_days,
             )
         }  # fmt: skip
 
