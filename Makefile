@@ -1,5 +1,7 @@
 # make demo    the sample, refreshed and proven        make test   lint, types, tests
 # make ui      Dagster's UI on 127.0.0.1:3000          make bench  speed and memory
+# make demo-aws  the same through MariaDB, DynamoDB, S3 and a Redshift stand-in on this machine
+# make stack     those four systems, until Ctrl-C
 #
 # The first of them makes .venv and installs into it; nothing outside this folder is touched.
 # After that nothing needs the network.
@@ -9,7 +11,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo ui test lint bench pictures lock clean
+.PHONY: demo ui demo-aws stack test lint bench pictures lock clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/.demo
@@ -18,6 +20,12 @@ demo: .venv/.demo
 ui: .venv/.demo
 	@$(BIN)/etl-assets demo --no-refresh
 	@exec $(BIN)/etl-assets ui
+
+demo-aws: .venv/.dev
+	@$(BIN)/python -m etl_assets_tests.standins.stack $(BIN)/etl-assets refresh --on 2017-12-10
+
+stack: .venv/.dev
+	@$(BIN)/python -m etl_assets_tests.standins.stack
 
 test: lint
 	@$(BIN)/python -m pytest

@@ -72,13 +72,14 @@ class MariaDBServer:
     password = "red ink, 9 parts"  # noqa: S105  (of a server that lives as long as a test run)
     database = "shop"
 
-    def __init__(self, *options: str) -> None:
-        """Remember options of `mariadbd`, such as `--ssl-cert=…`."""
+    def __init__(self, *options: str, folder: Path | None = None, port: int = 0) -> None:
+        """Remember options of `mariadbd`, such as `--ssl-cert=…`; a folder given is kept."""
         self._options = options
+        self._kept = folder is not None
         self._process: subprocess.Popen[str] | None = None
         self._log: deque[str] = deque(maxlen=_LOG_LINES)
-        self.folder = Path()
-        self.port = 0
+        self.folder = folder or Path()
+        self.port = port
 
     def __enter__(self) -> Self:
         self.start()
@@ -98,9 +99,11 @@ class MariaDBServer:
         Raises:
             MissingServerError: When MariaDB is not installed.
         """
-        fresh = not self.folder.name
-        if fresh:
+        if not self.folder.name:
             self.folder = Path(tempfile.mkdtemp(prefix="etl_assets_mariadb_"))
+        fresh = not (self.folder / "data").is_dir()
+        if fresh:
+            self.folder.mkdir(parents=True, exist_ok=True)
             self._install()
         self.port = self.port or free_port()
         self._process = subprocess.Popen(
@@ -131,8 +134,9 @@ class MariaDBServer:
             self._process.terminate()
             self._process.wait()
             self._close_log()
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder = Path()
+        if not self._kept:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.folder = Path()
 
     def kill(self) -> None:
         """End the server at once, as a crash does; `start` brings it back with its data."""

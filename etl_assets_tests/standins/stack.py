@@ -1,0 +1,132 @@
+"""The production systems on this machine: MariaDB, DynamoDB, S3 and the Redshift stand-in.
+
+    python -m etl_assets_tests.standins.stack [COMMAND …]
+
+Starts them on 127.0.0.1 with their data below var/stack, loads the sample into MariaDB and the
+registry into DynamoDB (once), writes var/stack/env, and then runs the command in that
+environment, or waits for Ctrl-C.
+"""
+
+import contextlib
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+
+from etl_assets.demo import sample
+from etl_assets_tests.servers import MariaDBServer, ensure_packages
+from etl_assets_tests.standins.dynamodb import DynamoDBStandin
+from etl_assets_tests.standins.redshift import RedshiftStandin
+from etl_assets_tests.standins.s3 import S3Standin
+
+BUCKET = "etl-assets"
+REGION = "us-east-1"
+KEYS = {"AWS_ACCESS_KEY_ID": "standin", "AWS_SECRET_ACCESS_KEY": "standin"}
+ROLE = "arn:aws:iam::123456789012:role/etl-assets-copy"
+_WRITER = "loader"
+
+
+@contextlib.contextmanager
+def running_stack(folder: Path) -> Iterator[dict[str, str]]:
+    """Run the four systems with their data below a folder; give the environment that uses them.
+
+    Raises:
+        MissingServerError: When a server is not installed and cannot be.
+    """
+    ensure_packages("mariadbd", "mariadb-install-db", "initdb")
+    with contextlib.ExitStack() as stack:
+        say("Starting S3, DynamoDB, MariaDB and the Redshift stand-in …")
+        s3 = S3Standin(folder / "s3")
+        dynamodb = DynamoDBStandin(folder / "dynamodb")
+        stack.enter_context(s3.running())
+        stack.enter_context(dynamodb.running())
+        mariadb = stack.enter_context(MariaDBServer(folder=folder / "mariadb"))
+        redshift = stack.enter_context(
+            RedshiftStandin(s3.endpoint_url, data_folder=str(folder / "redshift"))
+        )
+        environment = {
+            **KEYS,
+            "AWS_DEFAULT_REGION": REGION,
+            "ETL_ASSETS_HOME": str(folder / "home"),
+            "ETL_ASSETS_REGISTRY": f"dynamodb://etl_assets?region={REGION}"
+            f"&endpoint_url={dynamodb.endpoint_url}",
+            "ETL_ASSETS_SOURCE": mariadb.url,
+            "ETL_ASSETS_SOURCE_PASSWORD": mariadb.password,
+            "ETL_ASSETS_STAGING": f"s3://{BUCKET}/staging?region={REGION}"
+            f"&endpoint_url={s3.endpoint_url}",
+            "ETL_ASSETS_WAREHOUSE": f"redshift://{redshift.user}@{redshift.host}:{redshift.port}"
+            f"/{redshift.database}?iam_role={ROLE}",
+            "ETL_ASSETS_WAREHOUSE_PASSWORD": redshift.password,
+        }
+        _fill(folder, mariadb, s3, environment)
+        yield environment
+
+
+def _fill(
+    folder: Path, mariadb: MariaDBServer, s3: S3Standin, environment: dict[str, str]
+) -> None:
+    """Make the bucket, the sample's tables and the registry, where they are not there yet."""
+    client = boto3.client(
+        "s3", endpoint_url=s3.endpoint_url, region_name=REGION,
+        aws_access_key_id="standin", aws_secret_access_key="standin",  # noqa: S106  (nobody's)
+    )  # fmt: skip
+    if BUCKET not in [bucket["Name"] for bucket in client.list_buckets()["Buckets"]]:
+        client.create_bucket(Bucket=BUCKET)
+    say("Loading the sample into MariaDB (once; about a minute) …")
+    mariadb.run(
+        f"CREATE USER IF NOT EXISTS '{_WRITER}'@'%'",
+        f"GRANT ALL ON {mariadb.database}.* TO '{_WRITER}'@'%'",
+    )
+    sample.build_mysql(f"mysql+pymysql://{_WRITER}@127.0.0.1:{mariadb.port}/{mariadb.database}")
+    say("Pushing the sample's registry into DynamoDB …")
+    if sample.build_registry(folder / "registry") or not _registry_there(environment):
+        for command in (["init"], ["push", str(folder / "registry")]):
+            _command_line(["registry", *command], environment)
+
+
+def _registry_there(environment: dict[str, str]) -> bool:
+    done = subprocess.run(
+        [sys.executable, "-m", "etl_assets.cli", "campaigns", "--json"],
+        env={**os.environ, **environment}, capture_output=True, check=False,
+    )  # fmt: skip
+    return done.returncode == 0
+
+
+def _command_line(arguments: list[str], environment: dict[str, str]) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "etl_assets.cli", *arguments],
+        env={**os.environ, **environment}, check=True, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def say(text: str) -> None:
+    """Tell the person in front of the terminal."""
+    print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def main() -> int:
+    """Run the stack around a command, or until Ctrl-C; return the exit code."""
+    folder = Path("var/stack").absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    with running_stack(folder) as environment:
+        lines = [f"export {name}={shlex.quote(value)}" for name, value in environment.items()]
+        (folder / "env").write_text("\n".join([*lines, ""]), encoding="utf-8")
+        if len(sys.argv) > 1:
+            done = subprocess.run(sys.argv[1:], env={**os.environ, **environment}, check=False)
+            return done.returncode
+        say(f"Ready. `. {folder / 'env'}` in another terminal; Ctrl-C here stops everything.")
+        stopped = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stopped.set())
+        stopped.wait()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
