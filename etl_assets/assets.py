@@ -179,11 +179,12 @@ def _redshift_table(dataset: Dataset, settings: Settings) -> dg.AssetsDefinition
         with reported_to_dagster(context):
             store = staging.open()
             staged = _required(context, upstream, Stage, store)
+            opened = warehouse.open()
             made = pipeline.load(
                 dataset,
                 staged,
                 store,
-                warehouse.open(),
+                opened,
                 run_id=context.run.run_id,
                 force=_forced(context),
             )
@@ -194,7 +195,11 @@ def _redshift_table(dataset: Dataset, settings: Settings) -> dg.AssetsDefinition
             )
             return dg.MaterializeResult(
                 metadata=load_metadata(
-                    made, staged.columns, seconds=time.monotonic() - started, unchanged=unchanged
+                    made,
+                    staged.columns,
+                    table_records=sum(opened.slices(dataset).values()),
+                    seconds=time.monotonic() - started,
+                    unchanged=unchanged,
                 ),
                 data_version=dg.DataVersion(made.inputs_digest),
             )

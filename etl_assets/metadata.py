@@ -82,11 +82,16 @@ def stage_metadata(
 
 
 def load_metadata(
-    load: Load, columns: "Sequence[Column]", *, seconds: float, unchanged: bool
+    load: Load,
+    columns: "Sequence[Column]",
+    *,
+    table_records: int,
+    seconds: float,
+    unchanged: bool,
 ) -> Metadata:
-    """Return what is shown of a load."""
+    """Return what is shown of a load; `table_records` are those of all keys together."""
     return {
-        "dagster/row_count": dg.MetadataValue.int(load.records),
+        "dagster/row_count": dg.MetadataValue.int(table_records),
         "dagster/partition_row_count": dg.MetadataValue.int(load.records),
         "dagster/table_name": dg.MetadataValue.text(load.table),
         "dagster/column_schema": column_schema(columns),
@@ -107,7 +112,6 @@ def load_metadata(
 def prune_metadata(load: Load) -> "Mapping[str, dg.MetadataValue]":
     """Return what is shown of the removal of a key that left the calendar."""
     return {
-        "dagster/row_count": dg.MetadataValue.int(0),
         "dagster/partition_row_count": dg.MetadataValue.int(0),
         "dagster/table_name": dg.MetadataValue.text(load.table),
         "load_id": dg.MetadataValue.text(load.load_id),

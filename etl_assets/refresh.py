@@ -150,7 +150,7 @@ class Refresh:
             dataset=dataset.name,
             status=status,
             source_records=int(str(shown.get("source_records", 0))),
-            loaded_records=int(str(shown.get("dagster/row_count", 0))),
+            loaded_records=int(str(shown.get("dagster/partition_row_count", 0))),
             filtered=int(str(shown.get("filtered", 0))),
             rejected=int(str(shown.get("rejected", 0))),
             seconds=round(seconds, 2),

@@ -117,6 +117,14 @@ def test_the_load_shows_the_ledgers_row(platform: Platform) -> None:
     assert _columns(shown)["sold_on"] == "date"
 
 
+def test_a_load_shows_the_records_of_its_key_and_of_the_whole_table(platform: Platform) -> None:
+    platform.run("SP17")
+    platform.run("SU17")
+    shown = platform.shown("sales/redshift_table", "SU17")
+    assert shown["dagster/partition_row_count"] == COUNTS["SU17"]
+    assert shown["dagster/row_count"] == COUNTS["SP17"] + COUNTS["SU17"]
+
+
 def test_numbers_of_the_real_sample_are_in_the_metadata(
     settings: Settings, platform: Platform
 ) -> None:

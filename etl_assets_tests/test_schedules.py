@@ -177,7 +177,7 @@ def test_a_prune_is_a_materialization_of_the_partition(platform: Platform) -> No
     assert event.asset_key == table_key(platform.settings.datasets["sales"])
     assert event.partition == "SP17"
     shown = platform.shown("sales/redshift_table", "SP17")
-    assert shown["dagster/row_count"] == 0
+    assert shown["dagster/partition_row_count"] == 0
     assert shown["replaced_records"] == COUNTS["SP17"]
     assert shown["load_id"] == platform.loads()[0].load_id
 
