@@ -1033,3 +1033,36 @@ def test_each_process_has_the_health_check_of_its_kind(full_stack: Stack) -> Non
         "ViewerTask": [*command, "webserver"],
         "OperatorTask": [*command, "webserver"],
     }
+
+
+# What the page says.
+
+
+def undocumented(page: str, template: Mapping[str, Any]) -> list[str]:
+    """Return parameters of choice and allowed actions that the page does not name."""
+    statements = re.findall(r'"((?:[a-z0-9-]+):[A-Za-z]+)"', json.dumps(template["Resources"]))
+    actions = {a for a in statements if not a.startswith(("aws:", "sts:", "iam:Passed"))}
+    actions -= {"ecs:cluster", "ecs:CreateAction", "s3:prefix", "s3:if-none-match", "s3:TlsVersion"}
+    assert {"dynamodb:GetItem", "iam:PassRole", "redshift-serverless:GetCredentials"} <= actions
+    return sorted(a for a in actions if f"`{a}`" not in page and f"`{a.split(':')[1]}`" not in page)
+
+
+def test_every_permission_is_explained_in_the_guide(template: dict[str, Any]) -> None:
+    page = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
+    assert undocumented(page, template) == []
+    assert undocumented(page.replace("`ecs:RunTask`", ""), template) == ["ecs:RunTask"]
+
+
+@pytest.mark.usefixtures("instance_environment")
+def test_what_a_run_is_started_with_fits_into_ecss_limit(
+    tmp_path: Path,
+) -> None:
+    """ECS takes 8,192 characters of overrides; the instance's configuration is part of them."""
+    from dagster._core.instance.ref import InstanceRef
+    from dagster._serdes import serialize_value
+
+    text = (DEPLOY / "dagster.yaml").read_text(encoding="utf-8")
+    (tmp_path / "dagster.yaml").write_text(text, encoding="utf-8")
+    reference = serialize_value(InstanceRef.from_dir(str(tmp_path)))
+    assert len(json.dumps(reference)) < 6000
+    assert INSTANCE_VALUES["DAGSTER_POSTGRES_PASSWORD"] not in reference
