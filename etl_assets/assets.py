@@ -16,9 +16,9 @@ import dagster as dg
 
 from etl_assets import pipeline
 from etl_assets.core.datasets import Dataset
-from etl_assets.core.errors import PermanentError
+from etl_assets.core.errors import PermanentError, StagingError
 from etl_assets.core.manifest import Extract, Stage
-from etl_assets.failures import RETRY_POLICY, reported_to_dagster
+from etl_assets.failures import reported_to_dagster
 from etl_assets.metadata import REFERENCE, extract_metadata, load_metadata, stage_metadata
 from etl_assets.partitions import CAMPAIGNS
 from etl_assets.resources import (
@@ -65,7 +65,6 @@ def _rds_extract(dataset: Dataset, settings: Settings) -> dg.AssetsDefinition:
         pool="source",
         group_name=dataset.name,
         owners=_owners(dataset),
-        retry_policy=RETRY_POLICY,
     )  # fmt: skip
     def rds_extract(
         context: dg.AssetExecutionContext,
@@ -74,7 +73,7 @@ def _rds_extract(dataset: Dataset, settings: Settings) -> dg.AssetsDefinition:
         staging: StagingResource,
     ) -> dg.MaterializeResult[None]:
         started = time.monotonic()
-        with reported_to_dagster():
+        with reported_to_dagster(context):
             campaign = registry.open().read().campaign(context.partition_key)
             if not campaign.takes_part_in(dataset.name):
                 raise PermanentError(
@@ -82,14 +81,14 @@ def _rds_extract(dataset: Dataset, settings: Settings) -> dg.AssetsDefinition:
                     "Add the dataset to the campaign's `datasets`, or choose another key.",
                 )
             store = staging.open()
-            previous = _latest(context, key, Extract, store)
+            previous = _previous(context, key, Extract, store)
             made = pipeline.extract(
                 dataset,
                 campaign,
                 source.open(),
                 store,
                 source_name=source.url,
-                previous=None if _forced(context) else previous,
+                previous=previous,
             )
             unchanged = made is previous
             path = f"extract/{dataset.name}/{campaign.key}/{made.extract_id}/manifest.json"
@@ -120,24 +119,23 @@ def _s3_staging_csv(dataset: Dataset, settings: Settings) -> dg.AssetsDefinition
         " with a manifest, ready to load.",
         group_name=dataset.name,
         owners=_owners(dataset),
-        retry_policy=RETRY_POLICY,
     )
     def s3_staging_csv(
         context: dg.AssetExecutionContext, registry: RegistryResource, staging: StagingResource
     ) -> dg.MaterializeResult[None]:
         started = time.monotonic()
-        with reported_to_dagster():
+        with reported_to_dagster(context):
             read = registry.open().read()
             store = staging.open()
             extract = _required(context, upstream, Extract, store)
-            previous = _latest(context, key, Stage, store)
+            previous = _previous(context, key, Stage, store)
             made = pipeline.stage(
                 dataset,
                 read.campaign(context.partition_key),
                 extract,
                 read.rules_of(dataset),
                 store,
-                previous=None if _forced(context) else previous,
+                previous=previous,
             )
             unchanged = made is previous
             folder = pipeline.stage_folder(dataset.name, made.campaign_key, made.load_id)
@@ -174,13 +172,12 @@ def _redshift_table(dataset: Dataset, settings: Settings) -> dg.AssetsDefinition
         pool="warehouse",
         group_name=dataset.name,
         owners=_owners(dataset),
-        retry_policy=RETRY_POLICY,
     )
     def redshift_table(
         context: dg.AssetExecutionContext, staging: StagingResource, warehouse: WarehouseResource
     ) -> dg.MaterializeResult[None]:
         started = time.monotonic()
-        with reported_to_dagster():
+        with reported_to_dagster(context):
             store = staging.open()
             staged = _required(context, upstream, Stage, store)
             made = pipeline.load(
@@ -188,10 +185,10 @@ def _redshift_table(dataset: Dataset, settings: Settings) -> dg.AssetsDefinition
                 staged,
                 store,
                 warehouse.open(),
-                run_id=context.run_id,
+                run_id=context.run.run_id,
                 force=_forced(context),
             )
-            unchanged = made.run_id != context.run_id
+            unchanged = made.run_id != context.run.run_id
             context.log.info(
                 f"{made.campaign_key}: {made.proof}"
                 f"{' (unchanged since load ' + made.load_id + ')' if unchanged else ''}"
@@ -212,6 +209,22 @@ def _owners(dataset: Dataset) -> list[str] | None:
 
 def _forced(context: dg.AssetExecutionContext) -> bool:
     return context.run.tags.get(FORCE_TAG) == "true"
+
+
+def _previous(
+    context: dg.AssetExecutionContext,
+    key: dg.AssetKey,
+    model: type[Reference],
+    staging: Staging,
+) -> Reference | None:
+    """Return what the asset made the last time; None when it is gone, or must be made again."""
+    if _forced(context):
+        return None
+    try:
+        return _latest(context, key, model, staging)
+    except StagingError as error:
+        context.log.warning(f"{error.message} It is made anew.")
+        return None
 
 
 def _latest(

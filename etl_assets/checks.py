@@ -28,7 +28,7 @@ def _slice_equals_ledger(dataset: Dataset) -> dg.AssetChecksDefinition:
     def slice_equals_ledger(
         context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource
     ) -> dg.AssetCheckResult:
-        with reported_to_dagster():
+        with reported_to_dagster(context):
             opened = warehouse.open()
             current = opened.current(dataset, context.partition_key)
             counted = opened.slices(dataset).get(context.partition_key, 0)

@@ -13,6 +13,8 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
+from rich.text import Text
 
 from etl_assets import __version__
 from etl_assets.core.errors import EtlError
@@ -24,6 +26,12 @@ _PIPE_WIDTH = 120
 out = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
 err = Console(stderr=True, width=None if sys.stderr.isatty() else _PIPE_WIDTH)
 _INTERRUPTED = 130
+
+
+def say(text: str, label: str = "") -> None:
+    """Print one line on stderr, whatever is in it, with its label in red."""
+    line = Text.assemble((label, "red"), " " if label else "", text)
+    err.print(line, highlight=False, soft_wrap=True)
 
 
 def as_json(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -147,12 +155,16 @@ def doctor(*, json_: bool) -> None:
 def demo(*, no_refresh: bool) -> None:
     """Build the sample below ETL_ASSETS_HOME and refresh the keys of its busiest day."""
     from etl_assets.demo import sample
+    from etl_assets.home import prepare_home
 
     settings = Settings.from_environment()
+    prepare_home(settings)
     with err.status("Building the sample: 27 campaigns, 1.47 million transactions …"):
         built = sample.build_source(settings.home / "source.sqlite")
         sample.build_registry(settings.home / "registry")
-    out.print(f"The sample {'is built' if built else 'is there already'}: {settings.home}")
+    out.print(
+        f"The sample {'is built' if built else 'is there already'}: {escape(str(settings.home))}"
+    )
     if no_refresh:
         return
     day = dt.date.fromisoformat(sample.REFRESH_DAY)
@@ -194,15 +206,16 @@ def run_refresh(
         open_instance(settings) as instance,
         err.status("Reading the registry …") as status,
     ):
-        started = Refresh(settings, instance, progress=status.update, force=force)
+        started = Refresh(
+            settings, instance, progress=lambda text: status.update(escape(text)), force=force
+        )
         if described := describe_changes(started.changes):
-            err.print(f"Partitions: {described}")
-        for key in keys:
-            started.registry.campaign(key)
+            say(f"Partitions: {described}")
+        started.check(keys)
         due = sorted(set(keys)) or started.due(day)
         for number, result in enumerate(started.run(due), 1):
             results += result
-            err.print(_progress_line(number, len(due), result))
+            say(_progress_line(number, len(due), result))
         if due and not keys and not settings.keep_expired:
             removed, prune_error = started.prune(due)
     if json_:
@@ -216,9 +229,9 @@ def run_refresh(
         if removed:
             out.print(f"Removed, no longer due: {'; '.join(removed)}")
     for failed in (r for r in results if r.error):
-        err.print(f"[red]{failed.key} {failed.dataset}:[/] {failed.error}", highlight=False)
+        say(failed.error, f"{failed.key} {failed.dataset}:")
     if prune_error:
-        err.print(f"[red]Not removed:[/] {prune_error}", highlight=False)
+        say(prune_error, "Not removed:")
     return any(r.error for r in results) or bool(prune_error)
 
 
@@ -256,7 +269,7 @@ def main() -> None:
     except click.exceptions.Exit as exit_:
         sys.exit(exit_.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        err.print("Stopped; the tables are as the last committed load left them.")
+        say("Stopped; the tables are as the last committed load left them.")
         sys.exit(_INTERRUPTED)
     except click.ClickException as error:
         error.show()
@@ -264,7 +277,14 @@ def main() -> None:
     except EtlError as error:
         if debug:
             raise
-        err.print(f"[red]Error:[/] {error}", highlight=False)
+        say(str(error), "Error:")
+        sys.exit(1)
+    except Exception as error:
+        if debug:
+            raise
+        first = next(iter(str(error).splitlines()), "")
+        say(f"{type(error).__name__}: {first} This was not expected.", "Error:")
+        say("Run the command with --debug before its name, and report what it prints.")
         sys.exit(1)
 
 

@@ -10,8 +10,8 @@ import dagster as dg
 
 from etl_assets.assets import build_chain
 from etl_assets.checks import build_checks
+from etl_assets.core.errors import PermanentError
 from etl_assets.lineage import build_external_assets
-from etl_assets.partitions import CAMPAIGNS
 from etl_assets.resources import build_resources
 from etl_assets.schedules import (
     REFRESH_JOB,
@@ -20,7 +20,7 @@ from etl_assets.schedules import (
     build_refresh_schedule,
     build_registry_sensor,
 )
-from etl_assets.settings import Settings
+from etl_assets.settings import VARIABLES, Settings
 
 
 def build_defs(
@@ -46,15 +46,21 @@ def build_defs(
     refresh = dg.define_asset_job(
         REFRESH_JOB,
         selection=chains,
-        partitions_def=CAMPAIGNS,
         executor_def=dg.in_process_executor,
         description="Extract, stage and load one campaign, in every dataset.",
     )
+    try:
+        schedules = [build_refresh_schedule(settings), build_prune_schedule(settings)]
+    except dg.DagsterInvalidDefinitionError as error:
+        raise PermanentError(
+            f"{VARIABLES['schedule']} is {settings.schedule!r}, which is no cron expression.",
+            "Write five fields, such as `0 3,14 * * *`.",
+        ) from error
     return dg.Definitions(
         assets=[*build_external_assets(settings), *chains],
         asset_checks=[check for dataset in datasets for check in build_checks(dataset)],
         jobs=[refresh, build_prune_job(settings)],
-        schedules=[build_refresh_schedule(settings), build_prune_schedule(settings)],
+        schedules=schedules,
         sensors=[build_registry_sensor(settings)],
         resources={**build_resources(settings), **(resource_overrides or {})},
         executor=dg.in_process_executor,

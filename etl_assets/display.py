@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from etl_assets.core.campaigns import Campaign
@@ -65,15 +66,15 @@ def campaigns_table(
         state = "paused" if campaign.paused else ""
         table.add_row(
             campaign.key,
-            campaign.name,
+            escape(campaign.name),
             str(campaign.start),
             str(campaign.end),
             campaign.time_zone,
             "[green]due[/]" if campaign.key in due else state,
-            ", ".join(f"{k}={v}" for k, v in campaign.parameters.items()),
+            escape(", ".join(f"{k}={v}" for k, v in campaign.parameters.items())),
         )
     for key, problem in problems.items():
-        table.add_row(key, f"[red]{problem}[/]", "", "", "", "", "")
+        table.add_row(key, f"[red]{escape(problem)}[/]", "", "", "", "", "")
     return table
 
 
@@ -103,6 +104,8 @@ def checks_table(checks: dict[str, list[Check]]) -> Table:
     table = _table("system", "check", "", "detail")
     for system, found in checks.items():
         for check in found:
-            detail = check.detail if check.ok else f"{check.detail}\n[yellow]{check.remedy}[/]"
+            detail = escape(check.detail)
+            if not check.ok:
+                detail += f"\n[yellow]{escape(check.remedy)}[/]"
             table.add_row(system, check.name, "[green]ok[/]" if check.ok else "[red]no[/]", detail)
     return table

@@ -1,32 +1,53 @@
 """What Dagster is told about a failure: its sentence, and whether trying again may help.
 
-Two retry layers exist. A step retries a transient failure itself (`RETRY_POLICY`); a run is
+Two retry layers exist. A step retries a transient failure itself, as `RETRIES` says; a run is
 retried only when its process died (`run_retries` in dagster.yaml). A permanent failure is
 retried by neither.
+
+The steps carry no `retry_policy`: with one, Dagster would start a step again that a person
+stopped.
 """
 
 import contextlib
 from collections.abc import Iterator
+from typing import Protocol
 
 import dagster as dg
 
 from etl_assets.core.errors import EtlError, TransientError
 
-RETRY_POLICY = dg.RetryPolicy(
+RETRIES = dg.RetryPolicy(
     max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS
 )
 
 
+class _Step(Protocol):
+    @property
+    def retry_number(self) -> int: ...
+
+
 @contextlib.contextmanager
-def reported_to_dagster() -> Iterator[None]:
-    """Turn our errors into Dagster failures; others pass as they are.
+def reported_to_dagster(step: _Step) -> Iterator[None]:
+    """Turn our errors into Dagster failures or retries; others pass as they are.
+
+    Args:
+        step: The context of the step that runs.
 
     Raises:
-        dagster.Failure: With the error's sentence; retries are allowed when it is transient.
+        dagster.Failure: With the error's sentence.
+        dagster.RetryRequested: When the error is transient and not every retry is used up.
+        KeyboardInterrupt: When DuckDB was stopped by a signal.
     """
     try:
         yield
     except EtlError as error:
-        raise dg.Failure(
-            description=str(error), allow_retries=isinstance(error, TransientError)
-        ) from error
+        if isinstance(error, TransientError) and step.retry_number < RETRIES.max_retries:
+            raise dg.RetryRequested(
+                max_retries=RETRIES.max_retries,
+                seconds_to_wait=RETRIES.calculate_delay(step.retry_number + 1),
+            ) from error
+        raise dg.Failure(description=str(error), allow_retries=False) from error
+    except RuntimeError as error:
+        if str(error) == "Query interrupted":  # all that DuckDB leaves of a handler's exception
+            raise KeyboardInterrupt from error
+        raise

@@ -14,6 +14,15 @@ from etl_assets.partitions import IN_FLIGHT
 from etl_assets.settings import Settings
 
 TEMPLATE = Path(__file__).parent / "dagster.yaml"
+WORKSPACE = """\
+load_from:
+  - python_module: {module_name: etl_assets.definitions, location_name: etl_assets}
+"""
+"""What the UI and the daemon load: as workspace.yaml in the repository, wherever we are."""
+
+REPOSITORY_TAGS = {".dagster/repository": "__repository__@etl_assets"}
+"""What Dagster gives runs of a loaded repository; by it the UI finds the runs of a job."""
+
 COMMAND_LINE_TAG = "etl_assets/command_line"
 """Marks runs that live in a process of the command line, not in one the daemon launched."""
 

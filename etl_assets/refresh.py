@@ -1,20 +1,24 @@
 """A refresh from the command line: the same assets, in this process, on the same instance."""
 
+import contextlib
 import datetime as dt
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import signal
+import socket
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import dagster as dg
 
 from etl_assets.assets import FORCE_TAG, table_key
 from etl_assets.core.changes import PartitionChanges
 from etl_assets.core.datasets import Dataset
+from etl_assets.core.errors import PermanentError
 from etl_assets.core.registry import Registry
 from etl_assets.definitions import build_defs
-from etl_assets.home import COMMAND_LINE_TAG, end_dead_runs
+from etl_assets.home import COMMAND_LINE_TAG, REPOSITORY_TAGS, end_dead_runs
 from etl_assets.partitions import keys_in_flight, sync_partitions
 from etl_assets.results import KeyResult
-from etl_assets.schedules import PRUNE_JOB, REFRESH_JOB, PruneConfig, assets_of
+from etl_assets.schedules import PRUNE_JOB, REFRESH_JOB, PruneConfig, assets_of, runnable
 from etl_assets.settings import Settings
 
 Progress = Callable[[str], None]
@@ -52,35 +56,56 @@ class Refresh:
         """Return the keys due on a day, or now, and those whose campaign cannot be read."""
         now = dt.datetime.now(dt.UTC)
         due = self.registry.due_at(now) if day is None else self.registry.due_on(day)
-        return sorted({*due, *self.registry.problems})
+        return runnable(self.registry, due, self.settings)
+
+    def check(self, keys: Iterable[str]) -> None:
+        """Raise unless each key can be refreshed.
+
+        Raises:
+            PermanentError: When one is not in the registry, or its campaign cannot be read or
+                takes part in no dataset.
+        """
+        for key in keys:
+            self.registry.campaign(key)
+            if not self._datasets(key):
+                raise PermanentError(
+                    f"Campaign {key} takes part in no dataset.",
+                    "Add one to its `datasets`, or leave them out for all.",
+                )
 
     def run(self, keys: Sequence[str]) -> Iterator[list[KeyResult]]:
-        """Refresh keys; yield each key's results when it is done. One's failure stops no other."""
+        """Refresh keys; yield each key's results when it is done. One's failure stops no other.
+
+        Raises:
+            KeyboardInterrupt: When Ctrl-C was pressed; the run it stopped is marked as failed.
+        """
         job = self._defs.resolve_job_def(REFRESH_JOB)
         for key in keys:
             if key in keys_in_flight(self.instance):
                 yield self._failed(key, f"Campaign {key} is being refreshed by another run."
                                    " Wait until it has ended, or cancel it in the UI.")  # fmt: skip
                 continue
-            result = job.execute_in_process(
-                instance=self.instance,
-                partition_key=key,
-                asset_selection=assets_of(self.registry, key, self.settings),
-                tags=self._tags(key),
-                run_config={"loggers": {_LOGGER: {}}},
-                raise_on_error=False,
-            )
+            with _signals_kept():
+                result = job.execute_in_process(
+                    instance=self.instance,
+                    partition_key=key,
+                    asset_selection=assets_of(self.registry, key, self.settings),
+                    tags=self._tags(key),
+                    run_config={"loggers": {_LOGGER: {}}},
+                    raise_on_error=False,
+                )
             yield self._results(key, result)
 
     def prune(self, due: Sequence[str]) -> tuple[list[str], str]:
         """Remove keys that are not due; return `table: key` of each removed, or the error."""
         config = PruneConfig(due=list(due), allow_mass_removal=self.settings.allow_mass_removal)
-        result = self._defs.resolve_job_def(PRUNE_JOB).execute_in_process(
-            instance=self.instance,
-            run_config=dg.RunConfig(ops={"prune_tables": config}, loggers={_LOGGER: {}}),
-            tags={COMMAND_LINE_TAG: "true"},
-            raise_on_error=False,
-        )
+        with _signals_kept():
+            result = self._defs.resolve_job_def(PRUNE_JOB).execute_in_process(
+                instance=self.instance,
+                run_config=dg.RunConfig(ops={"prune_tables": config}, loggers={_LOGGER: {}}),
+                tags={**REPOSITORY_TAGS, COMMAND_LINE_TAG: "true"},
+                raise_on_error=False,
+            )
         removed = [
             f"{event.asset_key.path[0]}: {event.partition}"
             for event in result.get_asset_materialization_events()
@@ -89,7 +114,7 @@ class Refresh:
         return removed, _errors(result).get("prune_tables", "")
 
     def _tags(self, key: str) -> dict[str, str]:
-        tags = {COMMAND_LINE_TAG: "true", "etl_assets/campaign": key}
+        tags = {**REPOSITORY_TAGS, COMMAND_LINE_TAG: "true", "etl_assets/campaign": key}
         return {**tags, FORCE_TAG: "true"} if self.force else tags
 
     def _results(self, key: str, result: dg.ExecuteInProcessResult) -> list[KeyResult]:
@@ -117,7 +142,8 @@ class Refresh:
         errors: Mapping[str, str],
     ) -> KeyResult:
         shown = {name: value.value for name, value in (metadata or {}).items()}
-        own = [error for step, error in errors.items() if step.startswith(f"{dataset.name}__")]
+        names = self.settings.datasets
+        own = [error for step, error in errors.items() if _owner(step, names) == dataset.name]
         error = "; ".join(own) or ("" if metadata else "The run ended before the load.")
         status = "failed" if error else "unchanged" if shown.get("unchanged") else "loaded"
         return KeyResult(
@@ -156,6 +182,31 @@ class Refresh:
             for dataset in self.settings.datasets.values()
             if campaign is None or campaign.takes_part_in(dataset.name)
         ]
+
+
+@contextlib.contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Raise KeyboardInterrupt at the end when Ctrl-C or SIGTERM arrived within.
+
+    Dagster makes a failed run of such a signal and goes on, or loses it between two steps.
+    """
+    reader, writer = socket.socketpair()
+    with reader, writer:
+        reader.settimeout(0)
+        writer.settimeout(0)
+        before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(before)
+        with contextlib.suppress(BlockingIOError):
+            if {signal.SIGINT, signal.SIGTERM} & set(reader.recv(4096)):
+                raise KeyboardInterrupt
+
+
+def _owner(step: str, datasets: Iterable[str]) -> str:
+    """Return the dataset a step belongs to: `sales__eu__rds_extract` is none of `sales`."""
+    return max((name for name in datasets if step.startswith(f"{name}__")), key=len, default="")
 
 
 def _errors(result: dg.ExecuteInProcessResult) -> dict[str, str]:

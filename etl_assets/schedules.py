@@ -1,6 +1,7 @@
 """The refresh twice a day, the pruning beside it, and the sensor that follows the registry."""
 
 import datetime as dt
+from collections.abc import Collection
 from zoneinfo import ZoneInfo
 
 import dagster as dg
@@ -10,7 +11,7 @@ from etl_assets.core.changes import keys_to_prune
 from etl_assets.core.datasets import Dataset
 from etl_assets.core.manifest import Load
 from etl_assets.core.registry import Registry
-from etl_assets.failures import RETRY_POLICY, reported_to_dagster
+from etl_assets.failures import reported_to_dagster
 from etl_assets.metadata import prune_metadata
 from etl_assets.partitions import describe_changes, sync_partitions
 from etl_assets.pipeline import new_id
@@ -27,7 +28,8 @@ class PruneConfig(dg.Config):
     """What a prune keeps.
 
     Attributes:
-        due: The keys the calendar says; every other key leaves the tables.
+        due: The keys the calendar says; every other key leaves the tables, and a due one
+            leaves those of datasets that its campaign takes no part in.
         allow_mass_removal: Whether more than half of a table's keys may go at once.
     """
 
@@ -56,7 +58,7 @@ def build_refresh_schedule(settings: Settings) -> dg.ScheduleDefinition:
         if described := describe_changes(changes):
             context.log.info(described)
         moment = tick_moment(context, settings)
-        keys = keys_to_run(read, moment)
+        keys = runnable(read, read.due_at(moment), settings)
         if not keys:
             return dg.SkipReason(f"No campaign is due at {moment.isoformat()}.")
         return [
@@ -90,7 +92,7 @@ def build_prune_schedule(settings: Settings) -> dg.ScheduleDefinition:
             return dg.SkipReason("ETL_ASSETS_KEEP_EXPIRED keeps keys that left the calendar.")
         read = registry.open().read()
         moment = tick_moment(context, settings)
-        due = keys_to_run(read, moment)
+        due = runnable(read, read.due_at(moment), settings)
         if not due and moment.date() not in read.entries:
             return dg.SkipReason(
                 f"No campaign is due at {moment.isoformat()}, and the calendar does not say that"
@@ -134,21 +136,25 @@ def build_prune_job(settings: Settings) -> dg.JobDefinition:
     """Return the job that removes the slices of keys that left the calendar."""
     datasets = settings.datasets
 
-    @dg.op(retry_policy=RETRY_POLICY, pool="warehouse")
+    @dg.op(pool="warehouse")
     def prune_tables(
         context: dg.OpExecutionContext,
         config: PruneConfig,
         registry: RegistryResource,
         warehouse: WarehouseResource,
     ) -> None:
-        with reported_to_dagster():
-            uncertain = set(registry.open().read().problems)
+        with reported_to_dagster(context):
+            read = registry.open().read()
             opened = warehouse.open()
             for dataset in datasets.values():
                 for load in prune_dataset(
-                    dataset, opened, due=set(config.due), uncertain=uncertain, run_id=context.run_id,
+                    dataset,
+                    opened,
+                    due=due_in(dataset, read, config.due),
+                    uncertain=set(read.problems),
+                    run_id=context.run_id,
                     allow_mass_removal=config.allow_mass_removal,
-                ):  # fmt: skip
+                ):
                     context.log.info(f"{load.campaign_key} left {load.table}: {load.proof}")
                     context.log_event(
                         dg.AssetMaterialization(
@@ -197,17 +203,23 @@ def prune_dataset(
     ]
 
 
+def due_in(dataset: Dataset, registry: Registry, due: Collection[str]) -> set[str]:
+    """Return the due keys whose campaign takes part in a dataset."""
+    campaigns = registry.campaigns
+    return {k for k in due if k not in campaigns or campaigns[k].takes_part_in(dataset.name)}
+
+
 def tick_moment(context: dg.ScheduleEvaluationContext, settings: Settings) -> dt.datetime:
     """Return the instant a tick stands for, also when it runs late, in the schedule's zone."""
     return context.scheduled_execution_time.astimezone(ZoneInfo(settings.schedule_time_zone))
 
 
-def keys_to_run(registry: Registry, moment: dt.datetime) -> list[str]:
-    """Return the keys due at an instant, and those whose campaign cannot be read.
+def runnable(registry: Registry, due: Collection[str], settings: Settings) -> list[str]:
+    """Return the due keys that take part in a dataset, and those whose campaign cannot be read.
 
     The latter fail in their own run, where people look; silence would hide them.
     """
-    return sorted({*registry.due_at(moment), *registry.problems})
+    return sorted(k for k in {*due, *registry.problems} if assets_of(registry, k, settings) != [])
 
 
 def assets_of(registry: Registry, key: str, settings: Settings) -> list[dg.AssetKey] | None:

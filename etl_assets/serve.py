@@ -1,5 +1,6 @@
 """The webserver and the daemon as children of one process that ends with both or neither."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -8,7 +9,7 @@ import sys
 import time
 
 from etl_assets.core.errors import PermanentError
-from etl_assets.home import prepare_home
+from etl_assets.home import WORKSPACE, prepare_home
 from etl_assets.settings import VARIABLES, Settings
 
 _POLL_SECONDS = 0.5
@@ -29,7 +30,9 @@ def serve(settings: Settings, *, host: str, port: int) -> int:
         "DAGSTER_HOME": str(home),
         "PYTHONUNBUFFERED": "1",
     }
-    load = ["-m", "etl_assets.definitions"]
+    workspace = home / "workspace.yaml"
+    workspace.write_text(WORKSPACE, encoding="utf-8")
+    load = ["-w", str(workspace)]
     commands = [
         [sys.executable, "-m", "dagster_webserver", *load, "-h", host, "-p", str(port)],
         [sys.executable, "-m", "dagster._daemon", "run", *load],
@@ -55,6 +58,8 @@ def serve(settings: Settings, *, host: str, port: int) -> int:
             child.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
             child.kill()
+        with contextlib.suppress(ProcessLookupError):  # its code server, when it could not
+            os.killpg(child.pid, signal.SIGTERM)
     return 0 if stopping else next((code for code in ended if code), 1)
 
 

@@ -1,10 +1,12 @@
 """What the environment says. Nothing else in the package reads it."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
@@ -12,6 +14,9 @@ from etl_assets.core.datasets import Dataset, index_datasets, parse_dataset
 from etl_assets.core.errors import DocumentError, PermanentError
 from etl_assets.systems import connect
 from etl_assets.systems.protocols import RegistryStore, Source, Staging, Warehouse
+
+_SECRET = re.compile("passw|pwd|secret|token", re.IGNORECASE)
+_LIKE_A_PASSWORD = re.compile(r":[^/@]+@")  # in what is not quite a URL
 
 PACKAGED_DATASETS = Path(__file__).parent / "datasets"
 
@@ -58,6 +63,7 @@ class Settings:
                 object.__setattr__(self, name, default)
         for name in ("registry_url", "source_url", "staging_url", "warehouse_url"):
             _refuse_password(VARIABLES[name], getattr(self, name))
+        _check_zone(VARIABLES["schedule_time_zone"], self.schedule_time_zone)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Settings":
@@ -90,7 +96,7 @@ class Settings:
         """
         found = []
         for path in sorted(self.datasets_folder.glob("*.y*ml")):
-            dataset = parse_dataset(path.read_text(encoding="utf-8"), path.name)
+            dataset = parse_dataset(_read(path), path.name)
             if dataset.name != path.stem:
                 problem = f"`dataset` is `{dataset.name}`; it must be the file's name"
                 raise DocumentError(path.name, [problem])
@@ -146,13 +152,35 @@ def _boolean(variable: str, text: str) -> bool:
     return values[text.lower()]
 
 
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise PermanentError(
+            f"The dataset document {path} cannot be read ({reason}).",
+            "Correct the file, or set ETL_ASSETS_DATASETS to another folder.",
+        ) from error
+
+
+def _check_zone(variable: str, name: str) -> None:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise PermanentError(
+            f"{variable} is {name!r}, which is no time zone of the IANA database.",
+            "Write one such as Europe/Paris, or leave it out for UTC.",
+        ) from None
+
+
 def _refuse_password(variable: str, url: str) -> None:
     """Raise when a URL carries a password: URLs are shown in the UI and in logs."""
     try:
-        password = sa.make_url(url).password
-    except sa.exc.ArgumentError:
-        return
-    if password:
+        parsed = sa.make_url(url)
+        found = bool(parsed.password) or any(_SECRET.search(name) for name in parsed.query)
+    except (sa.exc.ArgumentError, ValueError):
+        found = bool(_LIKE_A_PASSWORD.search(url))
+    if found:
         raise PermanentError(
             f"{variable} carries a password, and URLs are shown in the UI and in logs.",
             f"Take it out of the URL and set {variable}_PASSWORD.",

@@ -14,7 +14,7 @@ from etl_assets.core.datasets import Dataset
 from etl_assets.core.errors import RuleError, StagingError
 from etl_assets.core.manifest import Extract, RuleCount
 from etl_assets.core.rules import RuleSet
-from etl_assets.core.sql import quote_identifier, quote_literal
+from etl_assets.core.sql import column_list, quote_identifier, quote_literal
 
 MEMORY_LIMIT = "160MB"
 _SAMPLES = 5
@@ -180,6 +180,8 @@ def _write_parts(
     DuckDB could cut parts by size itself, but then holds them in memory: 100,000 records of
     600 columns do not fit into 256 MB. So written, they take 100 MB, however many they are.
     """
+    texts = column_list(c.name for c in compiled.columns if c.type.is_text)
+    quoted = f", FORCE_QUOTE ({texts})" if texts else ""
     files: list[Path] = []
     records = 0
     for number, path in enumerate(parquet):
@@ -188,7 +190,7 @@ def _write_parts(
         row = connection.execute(
             f"COPY ({compiled.records()}) TO {quote_literal(str(file))} (FORMAT csv, HEADER false,"
             f" DELIMITER ',', QUOTE '\"', ESCAPE '\"', NULLSTR {quote_literal(token)},"
-            " COMPRESSION zstd)"
+            f" COMPRESSION zstd{quoted})"
         ).fetchone()
         if row and row[0]:
             files.append(file)

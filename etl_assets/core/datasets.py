@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from typing import Annotated, Literal
+from typing import Annotated
 
 import sqlglot
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -58,7 +58,6 @@ class Dataset(BaseModel):
     columns: dict[ColumnName, ColumnSpec] = Field(default_factory=dict)
     rules: tuple[Rule, ...] = ()
     max_rejected: int | None = Field(default=None, ge=0)
-    on_schema_change: Literal["evolve", "freeze"] = "evolve"
 
     @field_validator("query")
     @classmethod
@@ -105,9 +104,7 @@ class Dataset(BaseModel):
     @property
     def load_digest(self) -> str:
         """SHA-256 of what decides how an extract becomes records of the table."""
-        content = self.model_dump(
-            mode="json", include={"table", "primary_key", "max_rejected", "on_schema_change"}
-        )
+        content = self.model_dump(mode="json", include={"table", "primary_key", "max_rejected"})
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def describe(self, columns: list[Column]) -> list[Column]:

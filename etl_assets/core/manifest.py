@@ -83,8 +83,8 @@ class RuleCount(_Reference):
 class Stage(_Reference):
     """The transformed CSV parts of one campaign, ready to load.
 
-    The CSV has no header; quotes are doubled; NULL is the unquoted `null_token`, and the
-    empty string is an empty field.
+    The CSV has no header; lines end with a line feed; texts are quoted, also empty ones,
+    and quotes in them doubled; NULL is the unquoted `null_token`.
 
     Attributes:
         load_id: Names the load these parts are for; sorts by time.

@@ -39,11 +39,16 @@ _MISFIT = (pa.ArrowException, ValueError, TypeError, OverflowError, InvalidOpera
 
 
 class SqliteSource:
-    """An SQLite database file as a source."""
+    """An SQLite database file as a source; it is opened per snapshot.
 
-    def __init__(self, url: sa.URL) -> None:
-        """Remember the file; it is opened per snapshot."""
+    Args:
+        url: Of the file.
+        patience_seconds: How long to wait while another process writes it.
+    """
+
+    def __init__(self, url: sa.URL, *, patience_seconds: float = 30.0) -> None:
         self.path = Path(url.database or "")
+        self._patience_seconds = patience_seconds
 
     @contextlib.contextmanager
     def snapshot(self, dataset: Dataset, bindings: dict[str, Scalar]) -> Iterator["SqliteSnapshot"]:
@@ -62,7 +67,9 @@ class SqliteSource:
         uri = f"{self.path.absolute().as_uri()}?mode=ro"
         engine = sa.create_engine(
             "sqlite://",
-            creator=lambda: sqlite3.connect(uri, uri=True, isolation_level=None, timeout=30),
+            creator=lambda: sqlite3.connect(
+                uri, uri=True, isolation_level=None, timeout=self._patience_seconds
+            ),
             poolclass=sa.NullPool,
         )
         with engine.connect() as connection:

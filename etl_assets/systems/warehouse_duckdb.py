@@ -18,9 +18,9 @@ from etl_assets.core.datasets import Dataset
 from etl_assets.core.errors import ProofError, TransientError, WarehouseError
 from etl_assets.core.manifest import Load, Stage
 from etl_assets.core.sql import column_list, quote_identifier, quote_literal, quote_table
+from etl_assets.systems.ledger_duckdb import LEDGER, create_ledger, ledger_rows, write_ledger
 from etl_assets.systems.protocols import Check
 
-LEDGER = quote_table("etl_assets", "loads")
 _LOAD_TYPES = {"campaign_key": "VARCHAR", "load_id": "VARCHAR", "loaded_at": "TIMESTAMP"}
 _LINE_BYTES = 8 << 20  # twice what Redshift takes as one input record
 _ROW_GROUP_RECORDS = 10_240
@@ -56,7 +56,7 @@ class DuckDBWarehouse:
         what = f"The load of {stage.dataset} for campaign {stage.campaign_key}"
         with self._transaction(what) as connection:
             started_at = _now()
-            done = _ledger_rows(connection, "WHERE load_id = ?", [stage.load_id])
+            done = ledger_rows(connection, "WHERE load_id = ?", [stage.load_id])
             if done:
                 return done[0]
             self._prepare_table(connection, stage)
@@ -86,7 +86,7 @@ class DuckDBWarehouse:
                     include=set(Load.model_fields) & set(Stage.model_fields) - {"records"}
                 ),
             )
-            _write_ledger(connection, load)
+            write_ledger(connection, load)
         return load
 
     def prune(
@@ -112,7 +112,7 @@ class DuckDBWarehouse:
                 stage=None, run_id=run_id, started_at=at, committed_at=_now(),
                 proof=f"{total:,} in the table - {gone:,} of {key} = {left:,} left",
             )  # fmt: skip
-            _write_ledger(connection, load)
+            write_ledger(connection, load)
         return load
 
     def loads(
@@ -124,7 +124,7 @@ class DuckDBWarehouse:
                 return []
             where = "WHERE (?1 IS NULL OR dataset = ?1) AND (?2 IS NULL OR campaign_key = ?2)"
             tail = f"{where} ORDER BY committed_at DESC, load_id DESC LIMIT ?3"
-            return _ledger_rows(connection, tail, [dataset, key, limit or 1 << 40])
+            return ledger_rows(connection, tail, [dataset, key, limit or 1 << 40])
 
     def current(self, dataset: Dataset, key: str) -> Load | None:
         """Return the newest ledger row of a key; see `Warehouse.current`."""
@@ -183,7 +183,7 @@ class DuckDBWarehouse:
         with self._open(read_only=False) as connection:
             try:
                 connection.execute("BEGIN")
-                _create_ledger(connection)
+                create_ledger(connection)
                 yield connection
                 connection.execute("COMMIT")
             except duckdb.Error as error:
@@ -264,6 +264,7 @@ def _read_parts(stage: Stage, files: Sequence[Path]) -> str:
         f"read_csv([{paths}], auto_detect = false, header = false, delim = ',', quote = '\"',"
         f" escape = '\"', nullstr = {quote_literal(stage.null_token)}, allow_quoted_nulls = false,"
         f" compression = 'zstd', max_line_size = {_LINE_BYTES}, buffer_size = {2 * _LINE_BYTES}, strict_mode = true,"
+        " new_line = '\\n',"  # else the first \r of a text is taken for the end of a line
         f" columns = {{{columns}}})"
     )
 
@@ -283,35 +284,6 @@ def _prove(stage: Stage, loaded: int) -> None:
             f" {stage.rejected:,} rejected; nothing was loaded.",
             "Refresh the campaign with --force; if it happens again, report the rule set.",
         )
-
-
-def _create_ledger(connection: duckdb.DuckDBPyConnection) -> None:
-    connection.execute("CREATE SCHEMA IF NOT EXISTS etl_assets")
-    connection.execute(
-        f"CREATE TABLE IF NOT EXISTS {LEDGER} (load_id VARCHAR NOT NULL, kind VARCHAR NOT NULL,"
-        ' dataset VARCHAR NOT NULL, "table" VARCHAR NOT NULL, campaign_key VARCHAR NOT NULL,'
-        " records BIGINT NOT NULL, replaced_records BIGINT NOT NULL, source_records BIGINT NOT NULL,"
-        " filtered BIGINT NOT NULL, rejected BIGINT NOT NULL, rule_version INTEGER NOT NULL,"
-        " rules_digest VARCHAR NOT NULL, inputs_digest VARCHAR NOT NULL, extract_id VARCHAR,"
-        " stage VARCHAR, run_id VARCHAR, proof VARCHAR NOT NULL, started_at TIMESTAMPTZ NOT NULL,"
-        " committed_at TIMESTAMPTZ NOT NULL)"
-    )
-
-
-def _ledger_rows(
-    connection: duckdb.DuckDBPyConnection, tail: str, parameters: list[object]
-) -> list[Load]:
-    names = list(Load.model_fields)
-    rows = connection.execute(f"SELECT {column_list(names)} FROM {LEDGER} {tail}", parameters)
-    return [Load(**dict(zip(names, row, strict=True))) for row in rows.fetchall()]
-
-
-def _write_ledger(connection: duckdb.DuckDBPyConnection, load: Load) -> None:
-    row = load.model_dump()
-    marks = ", ".join("?" for _ in row)
-    connection.execute(
-        f"INSERT INTO {LEDGER} ({column_list(row)}) VALUES ({marks})", list(row.values())
-    )
 
 
 def _table_columns(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, str]:

@@ -1,5 +1,7 @@
 """A type read wrongly changes values silently; an identifier quoted wrongly is an injection."""
 
+import functools
+
 import duckdb
 import pyarrow as pa
 import pytest
@@ -22,14 +24,20 @@ KINDS = st.one_of(
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 
 
+@functools.cache
+def database() -> duckdb.DuckDBPyConnection:
+    """Return one database for all examples: to open one takes longer than they do."""
+    return duckdb.connect()
+
+
 @given(KINDS)
 def test_every_type_is_written_as_it_is_read_and_known_to_every_system(text: str) -> None:
     kind = ColumnType.parse(text)
     assert str(kind) == text
     assert ColumnType.parse(f" {text.upper()} ") == kind
-    with duckdb.connect() as connection:
-        connection.execute(f"CREATE TABLE t (a {kind.duckdb})")
-        read = connection.table("t").to_arrow_table()
+    connection = database()
+    connection.execute(f"CREATE OR REPLACE TABLE t (a {kind.duckdb})")
+    read = connection.table("t").to_arrow_table()
     assert read.schema.field("a").type == kind.arrow()
     assert "{" not in kind.redshift
 
@@ -93,11 +101,11 @@ def test_a_column_name_is_lower_case_and_plain(name: str) -> None:
 
 @given(name=TEXT.filter(bool), value=TEXT)
 def test_any_identifier_and_literal_stay_what_they_are(name: str, value: str) -> None:
-    with duckdb.connect() as connection:
-        connection.execute(f"SELECT {quote_literal(value)} AS {quote_identifier(name)}")
-        assert connection.fetchall() == [(value,)]
-        assert connection.description is not None
-        assert [column[0] for column in connection.description] == [name]
+    connection = database()
+    connection.execute(f"SELECT {quote_literal(value)} AS {quote_identifier(name)}")
+    assert connection.fetchall() == [(value,)]
+    assert connection.description is not None
+    assert [column[0] for column in connection.description] == [name]
 
 
 @pytest.mark.parametrize("name", ["", "a\0b"])

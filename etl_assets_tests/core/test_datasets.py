@@ -93,7 +93,6 @@ def test_a_name_that_is_no_folder_and_identifier_is_refused(name: str) -> None:
         ("columns: {A: {type: text}}", "columns.A"),
         ("max_rejected: -1", "max_rejected"),
         ("table: 'a b'", "table"),
-        ("on_schema_change: maybe", "on_schema_change"),
     ],
 )
 def test_a_bad_field_is_refused_with_its_name(more: str, field: str) -> None:

@@ -7,16 +7,17 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
 from etl_assets.core.campaigns import Scalar
 from etl_assets.core.columns import ColumnType
 from etl_assets.core.datasets import Dataset, parse_dataset
-from etl_assets.core.errors import PermanentError, SourceError
+from etl_assets.core.errors import PermanentError, SourceError, TransientError
 from etl_assets.systems import source_sqlite
 from etl_assets.systems.connect import open_source
-from etl_assets.systems.source_sqlite import to_array
+from etl_assets.systems.source_sqlite import SqliteSource, to_array
 
 BINDINGS: dict[str, Scalar] = {"campaign_key": "SP17", "start": "2017-03-01", "note": "bound"}
 
@@ -201,11 +202,21 @@ def test_the_snapshot_does_not_see_what_is_written_meanwhile(file: Path) -> None
     assert len(read(file)) == 4
 
 
+def test_a_source_that_is_being_written_is_a_transient_error(file: Path) -> None:
+    fill(file, "INTEGER", 1)
+    writer = sqlite3.connect(file, isolation_level=None)
+    writer.execute("BEGIN EXCLUSIVE")
+    source = SqliteSource(sa.make_url(f"sqlite:///{file}"), patience_seconds=0)
+    snapshot = source.snapshot(dataset("SELECT id, v FROM t"), BINDINGS)
+    with pytest.raises(TransientError, match="the source is locked"), snapshot:
+        pass
+    writer.close()
+    assert read(file) == [1]
+
+
 def test_the_source_is_never_written(file: Path) -> None:
     fill(file, "INTEGER", 1)
     before = file.read_bytes()
-    source = source_sqlite.SqliteSource
-    assert isinstance(open_source(f"sqlite:///{file}"), source)
     read(file)
     assert file.read_bytes() == before
     assert [path.name for path in file.parent.iterdir()] == [file.name]

@@ -10,7 +10,7 @@ from etl_assets.core.datasets import Dataset
 from etl_assets.core.errors import PermanentError, ProofError, WarehouseError
 from etl_assets.core.manifest import Load, Stage
 from etl_assets.settings import Settings
-from etl_assets.systems import warehouse_duckdb
+from etl_assets.systems import ledger_duckdb, warehouse_duckdb
 from etl_assets.systems.connect import open_warehouse
 from etl_assets.systems.warehouse_duckdb import DuckDBWarehouse
 from etl_assets_tests.chain import Chain
@@ -120,7 +120,7 @@ def test_a_crash_before_the_commit_leaves_slice_and_ledger_as_they_were(
 ) -> None:
     load(chain, warehouse, chain.stage())
     before = state(chain)
-    write = warehouse_duckdb._write_ledger
+    write = ledger_duckdb.write_ledger
 
     def crash(connection: duckdb.DuckDBPyConnection, row: Load) -> None:
         if after:
@@ -129,7 +129,7 @@ def test_a_crash_before_the_commit_leaves_slice_and_ledger_as_they_were(
 
     staged = chain.stage()
     with monkeypatch.context() as patched:
-        patched.setattr(warehouse_duckdb, "_write_ledger", crash)
+        patched.setattr(warehouse_duckdb, "write_ledger", crash)
         with pytest.raises(KeyboardInterrupt):
             load(chain, warehouse, staged)
     assert state(chain) == before
@@ -175,8 +175,8 @@ def test_a_failed_prune_leaves_the_slice(
 ) -> None:
     load(chain, warehouse, chain.stage())
     before = state(chain)
-    monkeypatch.setattr(warehouse_duckdb, "LEDGER", '"etl_assets"."nowhere"')
-    monkeypatch.setattr(warehouse_duckdb, "_create_ledger", lambda _: None)
+    monkeypatch.setattr("etl_assets.systems.ledger_duckdb.LEDGER", '"etl_assets"."nowhere"')
+    monkeypatch.setattr(warehouse_duckdb, "create_ledger", lambda _: None)
     with pytest.raises(WarehouseError, match="The removal of SP17 from sales failed"):
         warehouse.prune(sales, "SP17", load_id="p1", run_id=None, at=NOW)
     assert state(chain) == before

@@ -87,10 +87,21 @@ def test_processes_that_load_at_once_all_succeed(small: Small) -> None:
     assert len(chain.settings.open_warehouse().loads()) in (3, 4)
 
 
+def test_a_thread_waits_for_another_thread_of_its_process(small_settings: Settings) -> None:
+    """A file that the process itself had open was an error for good instead of a wait."""
+    chain = Chain(small_settings)
+    staged = chain.stage()
+    with ThreadPoolExecutor(1) as pool:
+        with impatient(small_settings)._open(read_only=False):
+            waiting = pool.submit(chain.load, staged)
+            with pytest.raises(TransientError, match="in use"):
+                impatient(small_settings).loads()
+        assert waiting.result().records == COUNTS["SP17"]
+
+
 def test_threads_of_one_process_that_load_and_look_at_once_all_succeed(
     small_settings: Settings,
 ) -> None:
-    """Two threads with the file open in different ways failed for good instead of waiting."""
     chain = Chain(small_settings)
     staged = [chain.stage(key) for key in COUNTS]
     done = threading.Event()
@@ -115,11 +126,11 @@ from pathlib import Path
 from etl_assets.systems import warehouse_duckdb
 from etl_assets_tests.chain import Chain
 from etl_assets_tests.small import Small
-write = warehouse_duckdb._write_ledger
+write = warehouse_duckdb.write_ledger
 def die(connection, load):
     write(connection, load)
     os.kill(os.getpid(), signal.SIGKILL)
-warehouse_duckdb._write_ledger = die
+warehouse_duckdb.write_ledger = die
 Chain(Small(Path(sys.argv[1])).settings()).refresh("SP17")
 """
 

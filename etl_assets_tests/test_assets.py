@@ -1,0 +1,281 @@
+"""The chain of a dataset, run by Dagster, whole or in part.
+
+At risk: the metadata people act on, what is repeated needlessly, and whose failure stops whom.
+"""
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from etl_assets.assets import FORCE_TAG
+from etl_assets.core.manifest import Extract, Stage
+from etl_assets.settings import Settings
+from etl_assets.systems.staging import sha256_of
+from etl_assets_tests.dagster_fixtures import (
+    CHAIN,
+    OTHER_DATASET,
+    Platform,
+    failures,
+    open_platform,
+)
+from etl_assets_tests.small import CAMPAIGNS, COUNTS, DATASET, Small
+
+BROKEN_DATASET = "dataset: broken\nprimary_key: [a]\nquery: SELECT a FROM no_such_table\n"
+
+
+@pytest.fixture
+def platform(small: Small, tmp_path: Path) -> Iterator[Platform]:
+    with open_platform(small, tmp_path) as opened:
+        yield opened
+
+
+def test_the_chain_brings_a_campaigns_records_into_the_table(platform: Platform) -> None:
+    assert platform.run("SP17").success
+    assert platform.slices() == {"SP17": COUNTS["SP17"]}
+
+
+def test_the_extract_shows_where_its_records_are_and_how_many(platform: Platform) -> None:
+    platform.run("SP17", "sales/rds_extract")
+    shown = platform.shown("sales/rds_extract", "SP17")
+    staging = platform.settings.home / "staging"
+    manifest = staging / shown["etl_assets/manifest"]
+    extract = Extract.model_validate_json(manifest.read_text(encoding="utf-8"))
+    (part,) = [path for path in manifest.parent.iterdir() if path != manifest]
+    assert shown["dagster/row_count"] == shown["source_records"] == COUNTS["SP17"]
+    assert shown["dagster/uri"] == manifest.as_uri()
+    assert shown["season"] == "2017-03-01 to 2017-05-31"
+    assert shown["extracted_at"] == pytest.approx(extract.extracted_at.timestamp())
+    assert shown["bytes"] == part.stat().st_size
+    assert shown["sha256"] == {part.name: sha256_of(part)}
+    assert shown["seconds"] > 0
+    assert shown["unchanged"] is False
+    assert _columns(shown) == {
+        "sale_id": "bigint", "sold_at": "timestamp", "quantity": "bigint",
+        "amount": "decimal(10,2)", "note": "text",
+    }  # fmt: skip
+
+
+def test_the_stage_shows_what_the_rules_did(platform: Platform) -> None:
+    platform.small.write_rules(
+        "version: 7\nrules:\n  - {id: some, kind: filter, keep: quantity > 0}\n"
+    )
+    platform.run("SP17")
+    shown = platform.shown("sales/s3_staging_csv", "SP17")
+    staging = platform.settings.home / "staging"
+    sidecar = staging / shown["etl_assets/manifest"]
+    stage = Stage.model_validate_json(sidecar.read_text(encoding="utf-8"))
+    rules = platform.settings.open_registry().read().rule_sets["sales"]
+    kept = sum(1 for n in range(COUNTS["SP17"]) if n % 4)
+    assert shown["dagster/row_count"] == kept
+    assert shown["source_records"] == COUNTS["SP17"]
+    assert shown["filtered"] == COUNTS["SP17"] - kept
+    assert shown["rejected"] == 0
+    assert shown["rule_version"] == 7
+    assert shown["rules_sha256"] == rules.digest
+    assert shown["bytes"] == sum((staging / part.path).stat().st_size for part in stage.parts)
+    assert shown["sha256"] == {
+        part.path.rpartition("/")[2]: sha256_of(staging / part.path) for part in stage.parts
+    }
+    (counted,) = shown["rule_counts"].records
+    assert counted.data == {
+        "rule": "some", "outcome": "filtered", "column": "", "records": COUNTS["SP17"] - kept,
+    }  # fmt: skip
+
+
+def test_rejected_records_are_shown_with_their_key_and_value(platform: Platform) -> None:
+    platform.small.write_rules(
+        "version: 2\nrules:\n"
+        "  - {id: number, kind: cast, column: note, type: integer, on_error: reject}\n"
+    )
+    assert platform.run("SP17").success
+    shown = platform.shown("sales/s3_staging_csv", "SP17")
+    assert shown["rejected"] > 0
+    assert shown["rejected"] + shown["dagster/row_count"] == COUNTS["SP17"]
+    assert "| plain |" in shown["rejects"]
+    assert "sale_id" in shown["rejects"]
+    assert shown["rejects_uri"].endswith("/rejects.csv")
+
+
+def test_the_load_shows_the_ledgers_row(platform: Platform) -> None:
+    result = platform.run("SP17")
+    shown = platform.shown("sales/redshift_table", "SP17")
+    (load,) = platform.loads()
+    assert load.run_id == result.run_id
+    assert shown["dagster/row_count"] == shown["dagster/partition_row_count"] == load.records
+    assert shown["dagster/table_name"] == "sales"
+    assert shown["load_id"] == load.load_id
+    assert shown["loaded_at"] == pytest.approx(load.committed_at.timestamp())
+    assert shown["proof"] == load.proof == "14 read = 14 loaded + 0 filtered + 0 rejected"
+    assert shown["replaced_records"] == 0
+    assert shown["rules_sha256"] == load.rules_digest
+    assert (shown["source_records"], shown["filtered"], shown["rejected"]) == (14, 0, 0)
+    assert shown["rule_version"] == 0
+    assert _columns(shown)["sold_on"] == "date"
+
+
+def test_numbers_of_the_real_sample_are_in_the_metadata(
+    settings: Settings, platform: Platform
+) -> None:
+    sample = platform.with_(
+        **{name: getattr(settings, name) for name in Settings.__dataclass_fields__}
+    )
+    assert sample.run("CJ24").success
+    shown = sample.shown("campaign_sales/redshift_table", "CJ24")
+    assert shown["dagster/row_count"] == 661
+    assert shown["rule_version"] > 0
+    assert sample.shown("campaign_redemptions/redshift_table", "CJ24")["dagster/row_count"] == 0
+    described = {c.name: c.description for c in shown["dagster/column_schema"].columns}
+    assert described["basket_id"] == "One visit of a household to a store."
+
+
+def test_a_run_without_a_change_says_so_and_adds_no_row_to_the_ledger(platform: Platform) -> None:
+    platform.run("SP17")
+    before = {asset: platform.shown(f"sales/{asset}", "SP17") for asset in CHAIN}
+    staged = _files(platform)
+    assert platform.run("SP17").success
+    after = {asset: platform.shown(f"sales/{asset}", "SP17") for asset in CHAIN}
+    assert [after[asset]["unchanged"] for asset in CHAIN] == [True, True, True]
+    assert len(platform.loads()) == 1
+    assert _files(platform) == staged
+    for asset in CHAIN:
+        changing = {"unchanged", "seconds"}
+        assert {k: v for k, v in after[asset].items() if k not in changing} == {
+            k: v for k, v in before[asset].items() if k not in changing
+        }
+
+
+def test_a_forced_run_extracts_stages_and_loads_what_is_unchanged(platform: Platform) -> None:
+    platform.run("SP17")
+    first = platform.shown("sales/rds_extract", "SP17")["etl_assets/manifest"]
+    platform.run("SP17", tags={FORCE_TAG: "true"})
+    shown = [platform.shown(f"sales/{asset}", "SP17") for asset in CHAIN]
+    assert [s["unchanged"] for s in shown] == [False, False, False]
+    assert shown[0]["etl_assets/manifest"] != first
+    assert [load.kind for load in platform.loads()] == ["load", "load"]
+    assert platform.loads()[0].replaced_records == COUNTS["SP17"]
+    assert platform.slices() == {"SP17": COUNTS["SP17"]}
+
+
+def test_a_changed_rule_stages_and_loads_anew_from_the_same_extract(platform: Platform) -> None:
+    platform.run("SP17")
+    platform.small.write_rules(
+        "version: 1\nrules:\n  - {id: some, kind: filter, keep: quantity > 0}\n"
+    )
+    platform.run("SP17")
+    assert [platform.shown(f"sales/{a}", "SP17")["unchanged"] for a in CHAIN] == [
+        True,
+        False,
+        False,
+    ]
+    assert platform.slices()["SP17"] < COUNTS["SP17"]
+
+
+def test_a_stage_alone_uses_the_latest_extract(platform: Platform) -> None:
+    platform.run("SP17", "sales/rds_extract")
+    platform.small.run_sql("DELETE FROM sales")
+    assert platform.run("SP17", "sales/s3_staging_csv").success
+    assert platform.shown("sales/s3_staging_csv", "SP17")["dagster/row_count"] == COUNTS["SP17"]
+
+
+def test_a_load_alone_uses_the_latest_stage(platform: Platform) -> None:
+    platform.run("SP17", "sales/rds_extract", "sales/s3_staging_csv")
+    platform.small.run_sql("DELETE FROM sales")
+    assert platform.run("SP17", "sales/redshift_table").success
+    assert platform.slices() == {"SP17": COUNTS["SP17"]}
+
+
+@pytest.mark.parametrize(
+    ("asset", "upstream"),
+    [("s3_staging_csv", "rds_extract"), ("redshift_table", "s3_staging_csv")],
+)
+def test_an_asset_alone_says_what_to_do_when_there_is_nothing_to_work_from(
+    platform: Platform, asset: str, upstream: str
+) -> None:
+    platform.run("SU17", f"sales/{upstream}")  # of another campaign: it is no help
+    result = platform.run("SP17", f"sales/{asset}")
+    assert failures(result) == {
+        f"sales__{asset}": f"sales/{upstream} was never materialized for campaign SP17."
+        " Materialize it first, or select the whole chain."
+    }
+
+
+def test_a_staged_part_that_was_changed_is_not_loaded(platform: Platform) -> None:
+    platform.run("SP17", "sales/rds_extract", "sales/s3_staging_csv")
+    (part,) = (platform.settings.home / "staging").glob("stage/sales/SP17/*/part-*")
+    part.write_bytes(part.read_bytes()[:-1])
+    said = failures(platform.run("SP17", "sales/redshift_table"))["sales__redshift_table"]
+    assert re.search(r"part-00000\.csv\.zst was changed or cut short", said)
+    assert platform.slices() == {}
+
+
+def test_a_campaign_whose_kept_objects_are_gone_is_extracted_and_staged_anew(
+    platform: Platform,
+) -> None:
+    platform.run("SP17")
+    for folder in ("extract", "stage"):
+        shutil.rmtree(platform.settings.home / "staging" / folder)
+    assert platform.run("SP17").success
+    assert platform.shown("sales/s3_staging_csv", "SP17")["unchanged"] is False
+    assert platform.slices() == {"SP17": COUNTS["SP17"]}
+
+
+def test_one_datasets_failure_does_not_stop_the_other(platform: Platform) -> None:
+    platform.small.write_dataset(BROKEN_DATASET, "broken")
+    result = platform.run("SP17")
+    assert not result.success
+    assert set(failures(result)) == {"broken__rds_extract"}
+    assert "no_such_table" in failures(result)["broken__rds_extract"]
+    assert platform.slices() == {"SP17": COUNTS["SP17"]}
+
+
+def test_a_problem_of_one_campaign_fails_that_campaign_alone(platform: Platform) -> None:
+    platform.small.write_campaigns(CAMPAIGNS.replace("end: 2017-05-31", "end: 2017-02-30"))
+    said = failures(platform.run("SP17"))["sales__rds_extract"]
+    assert said.startswith("Campaign SP17 cannot be refreshed: campaigns.yaml, line 2: `end`")
+    assert said.endswith(
+        "Correct the campaign in the registry; the table keeps its earlier records."
+    )
+    assert platform.run("SU17").success
+
+
+def test_a_campaign_of_some_datasets_refuses_the_others(platform: Platform) -> None:
+    platform.small.write_dataset(OTHER_DATASET, "notes")
+    platform.small.write_campaigns(
+        "campaigns:\n  - {key: SP17, start: 2017-03-01, end: 2017-05-31, datasets: [notes]}\n"
+    )
+    said = failures(platform.run("SP17"))
+    assert said == {
+        "sales__rds_extract": "Campaign SP17 does not take part in sales."
+        " Add the dataset to the campaign's `datasets`, or choose another key."
+    }
+    assert platform.slices("notes") == {"SP17": COUNTS["SP17"]}
+
+
+def test_a_campaign_emptied_at_the_source_empties_its_slice(platform: Platform) -> None:
+    platform.run("SP17")
+    platform.small.run_sql("DELETE FROM sales")
+    assert platform.run("SP17").success
+    assert platform.slices() == {}
+    assert platform.loads()[0].replaced_records == COUNTS["SP17"]
+
+
+def test_a_failed_query_leaves_the_old_slice(platform: Platform) -> None:
+    platform.run("SP17")
+    platform.small.write_dataset(DATASET.replace("FROM sales", "FROM gone"))
+    assert not platform.run("SP17").success
+    assert platform.slices() == {"SP17": COUNTS["SP17"]}
+
+
+def _columns(shown: dict[str, object]) -> dict[str, str]:
+    schema = shown["dagster/column_schema"]
+    assert isinstance(schema, dg.TableSchema)
+    return {column.name: column.type for column in schema.columns}
+
+
+def _files(platform: Platform) -> set[str]:
+    staging = platform.settings.home / "staging"
+    return {str(path) for path in staging.rglob("*") if path.is_file()}

@@ -1,0 +1,190 @@
+"""The UI: webserver and daemon as one command.
+
+At risk: processes that outlive it and hold the port and the warehouse, and a UI over another
+instance than the command line's.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from etl_assets_tests.command_line import PATIENCE_SECONDS, CommandLine
+from etl_assets_tests.small import COUNTS, Small
+
+ASSETS = "{ assetNodes { assetKey { path } isPartitioned } }"
+INSTIGATORS = """{ workspaceOrError { ... on Workspace { locationEntries { name
+  locationOrLoadError { ... on RepositoryLocation { repositories {
+    name schedules { name scheduleState { status } } sensors { name sensorState { status } }
+  } } } } } } }"""
+DAEMONS = "{ instance { daemonHealth { allDaemonStatuses { daemonType required healthy } } } }"
+
+PARTITIONS = """{ assetNodeOrError(assetKey: {path: ["sales", "redshift_table"]}) {
+  ... on AssetNode { partitionKeys } } }"""
+LAUNCH = """mutation { launchMultipleRuns(executionParamsList: [{
+  mode: "default", runConfigData: {}, selector: {
+    repositoryLocationName: "etl_assets", repositoryName: "__repository__", jobName: "refresh"},
+  executionMetadata: {tags: [{key: "dagster/partition", value: "SP17"}]}}]) {
+    ... on LaunchMultipleRunsResult { launchMultipleRunsResult {
+      ... on LaunchRunSuccess { run { id } } } } } }"""
+
+
+@pytest.fixture
+def port() -> int:
+    """A port that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def ui(small: Small, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "etl_assets.cli", "ui", "--port", str(port)],
+        env=CommandLine.of(small).environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    yield process
+    process.kill()
+    for left in processes_of(small.home):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(left, signal.SIGKILL)
+    process.communicate()
+
+
+def ask(port: int, query: str) -> dict[str, Any] | None:
+    """Ask GraphQL; None while nobody listens."""
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/graphql",
+        data=json.dumps({"query": query}).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:  # noqa: S310
+            found: dict[str, Any] = json.load(answer)["data"]
+            return found
+    except OSError:
+        return None
+
+
+def until(condition: Callable[[], Any]) -> Any:  # noqa: ANN401
+    """Return what the condition gives once that is true; fail after a long time."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "It did not happen."
+        time.sleep(0.2)
+    return found
+
+
+def processes_of(home: Path) -> list[int]:
+    """Return the processes whose Dagster home is below a folder."""
+    mark = f"DAGSTER_HOME={home}/dagster\0".encode()
+    found = []
+    for environ in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if mark in environ.read_bytes():
+                found.append(int(environ.parent.name))
+        except OSError:
+            continue
+    return found
+
+
+def partitions(port: int) -> list[str]:
+    answer = ask(port, PARTITIONS)
+    return answer["assetNodeOrError"]["partitionKeys"] if answer else []
+
+
+def healthy_daemons(port: int) -> set[str]:
+    answer = ask(port, DAEMONS) or {}
+    statuses = answer["instance"]["daemonHealth"]["allDaemonStatuses"] if answer else []
+    return {status["daemonType"] for status in statuses if status["healthy"]}
+
+
+def test_the_ui_serves_the_graph_runs_the_daemon_and_leaves_no_process(
+    ui: subprocess.Popen[bytes], small: Small, port: int
+) -> None:
+    answer = until(lambda: ask(port, ASSETS))
+    partitioned = {
+        "/".join(n["assetKey"]["path"]): n["isPartitioned"] for n in answer["assetNodes"]
+    }
+    assert partitioned == {
+        "registry/campaigns": False, "registry/rules": False, "source/sales": False,
+        "sales/rds_extract": True, "sales/s3_staging_csv": True, "sales/redshift_table": True,
+    }  # fmt: skip
+
+    (location,) = ask(port, INSTIGATORS)["workspaceOrError"]["locationEntries"]  # type: ignore[index]
+    assert location["name"] == "etl_assets"
+    (repository,) = location["locationOrLoadError"]["repositories"]
+    assert [s["scheduleState"]["status"] for s in repository["schedules"]] == ["RUNNING"] * 2
+    assert [s["sensorState"]["status"] for s in repository["sensors"]] == ["RUNNING"]
+
+    until(lambda: {"SCHEDULER", "SENSOR", "QUEUED_RUN_COORDINATOR"} <= healthy_daemons(port))
+    assert len(processes_of(small.home)) >= 2
+
+    ui.send_signal(signal.SIGTERM)
+    out, _ = ui.communicate(timeout=PATIENCE_SECONDS)
+    assert ui.returncode == 0
+    assert f"The UI is at http://127.0.0.1:{port} (Ctrl-C stops it)." in out.decode()
+    until(lambda: not processes_of(small.home))
+    assert ask(port, ASSETS) is None
+
+
+def test_a_partition_materialized_by_hand_is_loaded_by_a_run_of_the_daemon(
+    ui: subprocess.Popen[bytes], small: Small, port: int
+) -> None:
+    until(lambda: "SP17" in partitions(port))  # the sensor's work
+    launched = ask(port, LAUNCH)
+    assert launched is not None
+    (run,) = launched["launchMultipleRuns"]["launchMultipleRunsResult"]
+    status = f'{{ runOrError(runId: "{run["run"]["id"]}") {{ ... on Run {{ status }} }} }}'
+
+    def ended() -> bool:
+        return (ask(port, status) or {})["runOrError"]["status"] in {"SUCCESS", "FAILURE"}
+
+    until(ended)
+    settings = small.settings()
+    assert settings.open_warehouse().slices(settings.datasets["sales"]) == {"SP17": COUNTS["SP17"]}
+    assert ui.poll() is None
+
+
+def test_a_taken_port_is_one_sentence_with_the_way_out(small: Small) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = CommandLine.of(small).run("ui", "--port", str(port))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"Error: The UI cannot listen on 127.0.0.1:{port} (Address already in use)."
+        " Stop what listens there, or choose another port: `etl-assets ui --port 3001`.\n"
+    )
+    assert processes_of(small.home) == []
+
+
+def test_when_one_process_ends_the_other_is_stopped_and_the_command_fails(
+    ui: subprocess.Popen[bytes], small: Small, port: int
+) -> None:
+    until(lambda: ask(port, ASSETS))
+    daemon = next(p for p in processes_of(small.home) if b"dagster._daemon" in cmdline(p))
+    os.kill(daemon, signal.SIGKILL)
+    assert ui.wait(PATIENCE_SECONDS) != 0
+    until(lambda: not processes_of(small.home))
+
+
+def cmdline(process: int) -> bytes:
+    """Return how a process was started; nothing when it has just ended."""
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:
+        return b""
