@@ -64,5 +64,5 @@ clean:
 
 .venv/.dev: .venv/bin/python constraints.txt pyproject.toml
 	@echo 'Installing into .venv (once; about a minute) …'
-	@$(PIP) --editable '.[demo,dev]'
+	@$(PIP) --editable '.[aws,demo,dev]'
 	@touch $@ .venv/.demo

@@ -15,7 +15,7 @@ from etl_assets.core.errors import DocumentError, PermanentError
 from etl_assets.systems import connect
 from etl_assets.systems.protocols import RegistryStore, Source, Staging, Warehouse
 
-_SECRET = re.compile("passw|pwd|secret|token", re.IGNORECASE)
+_SECRET = re.compile("passw|pwd|secret(?!_id$)|token", re.IGNORECASE)  # secret_id names one
 _LIKE_A_PASSWORD = re.compile(r":[^/@]+@")  # in what is not quite a URL
 
 PACKAGED_DATASETS = Path(__file__).parent / "datasets"

@@ -7,6 +7,7 @@ role) and are never part of a URL. boto3 is imported when a client is made, not 
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, overload
 from urllib.parse import parse_qsl, urlsplit
 
@@ -91,11 +92,18 @@ def make_client(
 def make_client(
     service: Literal["s3", "dynamodb"], place: Place, *, attempts: int
 ) -> "S3Client | DynamoDBClient":
-    """Return a boto3 client.
+    """Return a boto3 client; the same again for the same place, since one costs 0.1 s.
 
     Raises:
         PermanentError: When no region is known or the endpoint is not a URL.
     """
+    return _make_client(service, place, attempts)
+
+
+@lru_cache(maxsize=8)
+def _make_client(
+    service: Literal["s3", "dynamodb"], place: Place, attempts: int
+) -> "S3Client | DynamoDBClient":
     import boto3
     from botocore.exceptions import BotoCoreError
 

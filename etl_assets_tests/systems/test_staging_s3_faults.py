@@ -228,5 +228,16 @@ def test_no_credentials_at_all_is_a_clear_error(
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     with pytest.raises(StagingError, match="NoCredentialsError") as caught:
-        S3Staging(s3_place).put_text("a", "b")
+        S3Staging(replace(s3_place, prefix="no-client-yet")).put_text("a", "b")
     assert "credentials" in caught.value.remedy
+
+
+def test_an_endpoint_that_does_not_prove_who_it_is_is_not_tried_again(
+    proxied_staging: tuple[S3Staging, Proxy],
+) -> None:
+    staging, proxy = proxied_staging
+    url = str(staging.place.endpoint_url).replace("http:", "https:")
+    with pytest.raises(StagingError, match="SSLError") as caught:
+        S3Staging(replace(staging.place, endpoint_url=url), attempts=2).put_text("a", "b")
+    assert "CA bundle" in caught.value.remedy
+    assert proxy.seen == []
