@@ -47,11 +47,9 @@ def test_a_warehouse_in_use_is_a_transient_error_that_names_the_process(
     small_settings: Settings, holder: subprocess.Popen[str]
 ) -> None:
     staged = Chain(small_settings).stage()
-    with (
-        small_settings.open_staging().fetch(staged.parts) as files,
-        pytest.raises(TransientError, match="in use") as caught,
-    ):
-        impatient(small_settings).load(staged, files, stage_path="", run_id=None)
+    staging = small_settings.open_staging()
+    with pytest.raises(TransientError, match="in use") as caught:
+        impatient(small_settings).load(staged, staging, stage_path="", run_id=None)
     assert str(holder.pid) in caught.value.message
     assert "the table is as it was" in caught.value.remedy
     with pytest.raises(TransientError, match="in use"):
