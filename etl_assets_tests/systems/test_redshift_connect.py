@@ -12,7 +12,6 @@ import boto3
 import psycopg2
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
-from moto import mock_aws
 
 from etl_assets.core.errors import EtlError, PermanentError, TransientError
 from etl_assets.settings import Settings
@@ -202,8 +201,9 @@ def test_a_server_without_tls_is_not_used_where_tls_is_asked_for(redshift: Redsh
 
 
 @pytest.fixture
-def aws(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Credentials that only moto takes, and no settings of this machine's user."""
+def aws(redshift_server: Redshift, monkeypatch: pytest.MonkeyPatch) -> None:
+    """AWS on this machine: moto's server, its credentials, no settings of the machine's user."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", redshift_server.bucket.endpoint)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
     for name in ("AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_SESSION_TOKEN"):
@@ -223,7 +223,6 @@ def test_the_password_of_the_environment_is_asked_for_when_nothing_else_is_said(
 
 
 @pytest.mark.usefixtures("aws")
-@mock_aws
 def test_a_secret_gives_user_and_password_in_the_region_of_the_host() -> None:
     secrets = boto3.client("secretsmanager", region_name="eu-west-1")
     content = {"username": "etl", "password": "p", "engine": "redshift"}
@@ -234,25 +233,23 @@ def test_a_secret_gives_user_and_password_in_the_region_of_the_host() -> None:
 
 
 @pytest.mark.usefixtures("aws")
-@mock_aws
 @pytest.mark.parametrize("text", ["no JSON", '"text"', '{"username": "u"}', "[]", "null"])
 def test_a_secret_that_is_no_login_is_refused_without_showing_it(text: str) -> None:
     secrets = boto3.client("secretsmanager", region_name="eu-west-1")
-    secrets.create_secret(Name="odd", SecretString=text)
-    with pytest.raises(PermanentError, match="The secret odd is not the JSON of a login") as caught:
-        login("secret_id", "odd")
+    name = f"odd-{len(text)}"
+    secrets.create_secret(Name=name, SecretString=text)
+    with pytest.raises(PermanentError, match=f"The secret {name} is not the JSON") as caught:
+        login("secret_id", name)
     assert text not in str(caught.value)
 
 
 @pytest.mark.usefixtures("aws")
-@mock_aws
 def test_a_secret_that_is_not_there_is_permanent_and_named() -> None:
     with pytest.raises(PermanentError, match="secret_id gone: ResourceNotFoundException"):
         login("secret_id", "gone")
 
 
 @pytest.mark.usefixtures("aws")
-@mock_aws
 def test_a_cluster_gives_a_user_that_lasts_for_minutes() -> None:
     boto3.client("redshift", region_name="eu-west-1").create_cluster(
         ClusterIdentifier="reports", NodeType="ra3.large", DBName="dev",
