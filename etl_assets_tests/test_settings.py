@@ -132,7 +132,7 @@ def test_a_url_of_no_system_is_refused_without_showing_it(
     with pytest.raises(PermanentError) as caught:
         getattr(settings, opener)()
     assert VARIABLES[field] in str(caught.value)
-    assert f"Write {expected}." in str(caught.value)
+    assert f"Write {expected}" in str(caught.value)
     assert "//hidden" not in str(caught.value)
 
 

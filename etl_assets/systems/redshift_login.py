@@ -42,7 +42,7 @@ def fetch_login(
     """
     if not login:
         return Login(user, password())
-    from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+    from botocore import exceptions as aws
 
     (option, name), region = *login.items(), _region(host)
     try:
@@ -51,12 +51,16 @@ def fetch_login(
         if option == "cluster":
             return _from_cluster(name, region, user, database)
         return _from_workgroup(name, region, database)
-    except ClientError as error:
+    except aws.ClientError as error:
         code = error.response.get("Error", {}).get("Code", "")
         kind = TransientError if code in _WAIT else PermanentError
         reason = f"{code}, {error.response.get('Error', {}).get('Message', '')}"
-    except BotoCoreError as error:
-        kind = TransientError if isinstance(error, HTTPClientError) else PermanentError
+    except aws.BotoCoreError as error:
+        kind = (
+            TransientError
+            if isinstance(error, aws.ConnectionError | aws.HTTPClientError)
+            else PermanentError
+        )
         reason = str(error)
     raise kind(
         f"AWS gave no login for the {option} {name}: {reason.rstrip('.')}.",

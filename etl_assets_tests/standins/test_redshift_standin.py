@@ -20,6 +20,7 @@ import pytest
 import redshift_connector.error
 
 from etl_assets_tests.standins.bucket import Bucket
+from etl_assets_tests.standins.certificate import make_certificate
 from etl_assets_tests.standins.conftest import Connect, copy_text
 from etl_assets_tests.standins.redshift import RedshiftStandin, RedshiftStandinError
 from etl_assets_tests.standins.redshift.errors import SqlError
@@ -744,18 +745,8 @@ def test_many_clients_load_at_once(keyed: Connect, submit: Submit, bucket: Bucke
     assert len(values(clients[0])) == 16_002
 
 
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """Make a certificate for 127.0.0.1."""
-    key, cert = folder / "key.pem", folder / "cert.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"]
-    subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-    files = ["-keyout", str(key), "-out", str(cert)]
-    subprocess.run([*command, *subject, *files], check=True, capture_output=True)
-    return key, cert
-
-
 def test_tls_is_offered_and_can_be_verified(bucket: Bucket, tmp_path: Path) -> None:
-    key, cert = certificate(tmp_path)
+    key, cert = make_certificate(tmp_path)
     with RedshiftStandin(bucket.endpoint, tls_certificate=str(cert), tls_key=str(key)) as standin:
         connection = psycopg2.connect(standin.dsn, sslmode="verify-full", sslrootcert=str(cert))
         assert connection.info.ssl_in_use

@@ -56,7 +56,10 @@ class BucketStaging(FileStaging):
 
     def read_text(self, path: str) -> str:
         """Return a small text, from the bucket."""
-        found = self.bucket.client.get_object(Bucket=self.bucket.name, Key=self.key(path))
+        try:
+            found = self.bucket.client.get_object(Bucket=self.bucket.name, Key=self.key(path))
+        except ClientError as error:
+            raise StagingError(f"{self.uri(path)} is missing.") from error
         return found["Body"].read().decode()
 
     def uri(self, path: str) -> str:

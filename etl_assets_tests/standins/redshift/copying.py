@@ -72,8 +72,6 @@ class Copier:
             self.state.rows = await self._stream(load, command, columns)
         except (SqlError, BackendError) as error:
             failure = self._data_error(error, load, command)
-        finally:
-            await self._call(source.close)
         await self._call(self._record, load, command, user, session, start, failure)
         if failure is not None:
             raise failure

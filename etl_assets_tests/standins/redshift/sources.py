@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import functools
 import json
 import zlib
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from etl_assets_tests.standins.redshift.errors import SqlError
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
+    from mypy_boto3_s3 import S3Client
 
 _BLOCK = 256 * 1024
 
@@ -126,28 +128,35 @@ def split_url(url: str) -> tuple[str, str]:
     return bucket, key
 
 
+@functools.lru_cache(maxsize=8)
+def _client(settings: S3Settings, key: str, secret: str, token: str | None) -> S3Client:
+    """Return a client, made once: making one costs more than a small load."""
+    import boto3
+    from botocore.config import Config
+
+    return boto3.session.Session().client(
+        "s3",
+        endpoint_url=settings.endpoint,
+        region_name=settings.region,
+        aws_access_key_id=key,
+        aws_secret_access_key=secret,
+        aws_session_token=token,
+        config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 3}),
+    )
+
+
 class S3Source:
     """The objects of one COPY."""
 
     def __init__(self, settings: S3Settings, command: CopyCommand) -> None:
-        import boto3
-        from botocore.config import Config
-
         keys = command.access_key
         self._command = command
-        self._client = boto3.session.Session().client(
-            "s3",
-            endpoint_url=settings.endpoint,
-            region_name=settings.region,
-            aws_access_key_id=keys.get("id", settings.access_key),
-            aws_secret_access_key=keys.get("secret", settings.secret_key),
-            aws_session_token=keys.get("token"),
-            config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 3}),
+        self._client = _client(
+            settings,
+            keys.get("id", settings.access_key),
+            keys.get("secret", settings.secret_key),
+            keys.get("token"),
         )
-
-    def close(self) -> None:
-        """Close the connections to S3."""
-        self._client.close()
 
     def urls(self) -> list[str]:
         """Return the addresses of the objects to load, in order.
