@@ -65,7 +65,8 @@ def ui(small: Small, port: int) -> Iterator[subprocess.Popen[bytes]]:
 
 def asset_nodes(port: int) -> list[dict[str, Any]]:
     """Return the assets the UI shows; none while it is still loading them."""
-    return (ask(port, ASSETS) or {}).get("assetNodes", [])
+    nodes: list[dict[str, Any]] = (ask(port, ASSETS) or {}).get("assetNodes", [])
+    return nodes
 
 
 def ask(port: int, query: str) -> dict[str, Any] | None:
