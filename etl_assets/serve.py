@@ -9,7 +9,7 @@ import sys
 import time
 
 from etl_assets.core.errors import PermanentError
-from etl_assets.home import WORKSPACE, prepare_home
+from etl_assets.home import WORKSPACE, open_instance, prepare_home
 from etl_assets.settings import VARIABLES, Settings
 
 _POLL_SECONDS = 0.5
@@ -24,6 +24,8 @@ def serve(settings: Settings, *, host: str, port: int) -> int:
     """
     home = prepare_home(settings)
     _check_port(host, port)
+    with open_instance(settings):
+        pass  # makes the instance's tables: the two processes would collide over that
     environment = {
         **os.environ,
         VARIABLES["home"]: str(settings.home),

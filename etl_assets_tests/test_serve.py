@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -52,8 +53,7 @@ def ui(small: Small, port: int) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(
         [sys.executable, "-m", "etl_assets.cli", "ui", "--port", str(port)],
         env=CommandLine.of(small).environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,  # stderr is this process's: shown with a test that fails
     )
     yield process
     process.kill()
@@ -61,6 +61,12 @@ def ui(small: Small, port: int) -> Iterator[subprocess.Popen[bytes]]:
         with contextlib.suppress(ProcessLookupError):
             os.kill(left, signal.SIGKILL)
     process.communicate()
+
+
+def asset_nodes(port: int) -> list[dict[str, Any]]:
+    """Return the assets the UI shows; none while it is still loading them."""
+    nodes: list[dict[str, Any]] = (ask(port, ASSETS) or {}).get("assetNodes", [])
+    return nodes
 
 
 def ask(port: int, query: str) -> dict[str, Any] | None:
@@ -158,6 +164,17 @@ def test_a_partition_materialized_by_hand_is_loaded_by_a_run_of_the_daemon(
     assert ui.poll() is None
 
 
+def test_the_tables_of_the_instance_are_there_before_two_processes_would_make_them(
+    ui: subprocess.Popen[bytes], small: Small
+) -> None:
+    assert ui.stdout is not None
+    assert ui.stdout.readline().startswith(b"The UI is at ")
+    dagster_home = small.home / "dagster"
+    for database in ("history/runs.db", "history/runs/index.db", "schedules/schedules.db"):
+        with contextlib.closing(sqlite3.connect(dagster_home / database)) as connection:
+            assert connection.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,)
+
+
 def test_a_taken_port_is_one_sentence_with_the_way_out(small: Small) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -175,7 +192,7 @@ def test_a_taken_port_is_one_sentence_with_the_way_out(small: Small) -> None:
 def test_when_one_process_ends_the_other_is_stopped_and_the_command_fails(
     ui: subprocess.Popen[bytes], small: Small, port: int
 ) -> None:
-    until(lambda: ask(port, ASSETS))
+    until(lambda: asset_nodes(port))
     daemon = next(p for p in processes_of(small.home) if b"dagster._daemon" in cmdline(p))
     os.kill(daemon, signal.SIGKILL)
     assert ui.wait(PATIENCE_SECONDS) != 0
