@@ -84,7 +84,7 @@ def test_a_password_in_the_url_is_refused_without_showing_it() -> None:
     with pytest.raises(PermanentError, match="ETL_ASSETS_WAREHOUSE carries a password") as caught:
         Settings(warehouse_url=URL.replace("loader@", f"loader:{SECRET}@"))
     assert SECRET not in shown(caught.value)
-    assert isinstance(open_warehouse(URL, lambda: SECRET), RedshiftWarehouse)
+    assert isinstance(open_warehouse(URL, SECRET), RedshiftWarehouse)
 
 
 def shown(error: BaseException) -> str:
