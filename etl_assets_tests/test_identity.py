@@ -1,10 +1,12 @@
 """Without rules the table holds what the source holds, value for value, in any language."""
 
 import datetime as dt
+import secrets
 import sqlite3
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -113,13 +115,20 @@ def test_a_single_column_of_texts_survives_also_empty_ones(
     assert sorted(map(repr, read)) == sorted(map(repr, values))
 
 
-def test_a_value_that_looks_like_the_null_token_survives(
+def test_a_value_that_is_the_null_token_survives_since_another_token_is_drawn(
     small: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("etl_assets.transform.secrets.token_hex", lambda _: "00000000")
+    drawn = iter(["00000000", "00000001"])
+    token_hex = secrets.token_hex
+
+    def draw(size: int) -> str:
+        return next(drawn, token_hex(size))
+
+    monkeypatch.setattr("etl_assets.transform.secrets", SimpleNamespace(token_hex=draw))
     small.write_dataset(DATASET)
     rows = [(n, *(None,) * 7, word, None, None) for n, word in enumerate(["~N00000000~", None])]
     assert copied(small.home, ["id", *COLUMNS], rows) == rows
+    assert next(drawn, None) is None
 
 
 def test_a_long_text_survives(small: Small) -> None:
