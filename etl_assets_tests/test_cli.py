@@ -111,7 +111,7 @@ def test_doctor_finds_four_systems_that_work(command: CommandLine, small: Small)
         ("source", "ETL_ASSETS_SOURCE", "sqlite:///{}/text", "Check the file"),
         ("staging", "ETL_ASSETS_STAGING", "file:{}/text", "set ETL_ASSETS_STAGING"),
         ("warehouse", "ETL_ASSETS_WAREHOUSE", "duckdb:///{}/text", "Check that"),
-        ("warehouse", "ETL_ASSETS_WAREHOUSE", "oracle://host/db", "Write duckdb:///FILE."),
+        ("warehouse", "ETL_ASSETS_WAREHOUSE", "oracle://host/db", "Write duckdb:///FILE"),
     ],
 )
 def test_doctor_says_what_is_broken_and_what_to_do(

@@ -22,6 +22,7 @@ _NAMES = {
     "VARCHAR": "character varying",
     "TIMESTAMP": "timestamp without time zone",
     "DOUBLE PRECISION": "double precision",
+    "VARBYTE": "binary varying",
 }
 
 

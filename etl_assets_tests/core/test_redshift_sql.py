@@ -161,7 +161,7 @@ CATALOG = {
     "boolean": "boolean", "smallint": "smallint", "integer": "integer", "bigint": "bigint",
     "decimal(12,2)": "numeric(12,2)", "real": "real", "double": "double precision",
     "varchar(40)": "character varying(160)", "text": "character varying(65535)", "date": "date",
-    "timestamp": "timestamp without time zone",
+    "timestamp": "timestamp without time zone", "binary": "binary varying(65535)",
 }  # fmt: skip
 
 
