@@ -15,7 +15,7 @@ from etl_assets_tests.command_line import CommandLine, Paused
 from etl_assets_tests.dagster_fixtures import load
 from etl_assets_tests.small import COUNTS, Small
 
-BEFORE_COMMIT = "etl_assets.systems.warehouse_duckdb:_prove"
+BEFORE_COMMIT = "etl_assets.systems.warehouse_duckdb:prove_load"
 IN_EXTRACT = "etl_assets.pipeline:_name_parts"
 STATUS = dg.DagsterRunStatus
 
