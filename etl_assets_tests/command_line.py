@@ -108,6 +108,16 @@ class Paused:
         """Let the command go on; it does not stand still again."""
         self.writer.close()
 
+    def interrupt(self, number: int) -> tuple[int, str, str]:
+        """Send a signal where the command stands still; return what `end` does.
+
+        It is let go only then: a signal that comes just before a read begins is not seen
+        until the read ends, and this one would never end by itself.
+        """
+        self.process.send_signal(number)
+        self.go_on()
+        return self.end()
+
     def end(self) -> tuple[int, str, str]:
         """Wait for the end; return exit code, stdout and stderr."""
         out, err = self.process.communicate(timeout=PATIENCE_SECONDS)

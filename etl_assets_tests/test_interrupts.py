@@ -49,8 +49,7 @@ def statuses(command: CommandLine) -> list[dg.DagsterRunStatus]:
 def test_ctrl_c_in_a_load_leaves_the_table_and_the_next_refresh_works(
     command: CommandLine, small: Small, in_transaction: Paused
 ) -> None:
-    in_transaction.process.send_signal(signal.SIGINT)
-    code, out, err = in_transaction.end()
+    code, out, err = in_transaction.interrupt(signal.SIGINT)
     assert code == 130
     assert out == ""
     assert err.splitlines()[-1] == ("Stopped; the tables are as the last committed load left them.")
@@ -67,8 +66,7 @@ def test_ctrl_c_in_a_load_leaves_the_table_and_the_next_refresh_works(
 
 def test_ctrl_c_in_an_extract_stops_the_whole_refresh(command: CommandLine, small: Small) -> None:
     with command.paused(IN_EXTRACT, "refresh", "--on", "2017-05-20") as paused:
-        paused.process.send_signal(signal.SIGINT)
-        code, _, err = paused.end()
+        code, _, err = paused.interrupt(signal.SIGINT)
     assert code == 130
     assert "Stopped" in err
     assert statuses(command) == [STATUS.FAILURE]  # of SP17; SU17 was never begun
@@ -79,8 +77,7 @@ def test_ctrl_c_in_an_extract_stops_the_whole_refresh(command: CommandLine, smal
 def test_sigterm_is_as_good_as_ctrl_c(
     command: CommandLine, small: Small, in_transaction: Paused
 ) -> None:
-    in_transaction.process.send_signal(signal.SIGTERM)
-    assert in_transaction.end()[0] == 130
+    assert in_transaction.interrupt(signal.SIGTERM)[0] == 130
     assert statuses(command) == [STATUS.FAILURE]
     assert slices(small) == {"SP17": COUNTS["SP17"]}
 

@@ -13,8 +13,8 @@ from etl_assets.core.manifest import Load, Stage
 from etl_assets.core.sql import quote_identifier
 from etl_assets.systems.redshift_errors import attempts, is_serialization_failure
 
-_MADE_MEANWHILE = {"42P07", "42P06", "42701", "23505"}
-"""The states of "it exists already": table, schema, column, catalog row."""
+_MADE_MEANWHILE = {"42P07", "42P06", "42701", "42710", "23505"}
+"""The states of "it exists already": table, schema, column, a table's type, catalog row."""
 
 
 def make_ledger(

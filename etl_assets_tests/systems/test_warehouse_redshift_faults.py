@@ -11,6 +11,7 @@ import pytest
 
 from etl_assets.core.errors import TransientError
 from etl_assets.core.manifest import Load, Stage
+from etl_assets.systems import redshift_tables
 from etl_assets.systems.protocols import Staging
 from etl_assets.systems.warehouse_redshift import RedshiftWarehouse
 from etl_assets_tests.small import Small
@@ -363,3 +364,25 @@ def test_every_session_of_a_failed_load_is_closed(platform: RedshiftPlatform) ->
         load(platform, warehouse, platform.chain.stage())
     gone = "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM pg_stat_activity WHERE pid = %s)"
     wait_until(platform.redshift, gone, pids[0])
+
+
+@pytest.mark.parametrize(
+    ("state", "statement"),
+    [
+        ("42P06", "CREATE SCHEMA etl_assets"),
+        ("42P07", "CREATE TABLE etl_assets.publish_mutex_sales (held BOOLEAN)"),
+        ("42701", "ALTER TABLE etl_assets.publish_mutex_sales ADD COLUMN held BOOLEAN"),
+        ("42710", "CREATE USER awsuser PASSWORD 'Abc12345'"),
+    ],
+)
+def test_what_another_session_made_meanwhile_is_looked_for_again(
+    platform: RedshiftPlatform, state: str, statement: str
+) -> None:
+    """IF NOT EXISTS does not hold against a session that commits at the same moment."""
+    with pytest.raises(psycopg2.Error) as raised:
+        platform.redshift.run(statement)
+    assert raised.value.pgcode == state
+    needed = iter([[statement], []])
+    with contextlib.closing(platform.redshift.connect()) as connection:
+        redshift_tables._run_ddl(connection, lambda: next(needed), lambda _: None)
+    assert next(needed, None) is None
