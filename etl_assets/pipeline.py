@@ -107,6 +107,7 @@ def stage(
         StagingError: When the extract was changed, or the parts cannot be stored.
     """
     bindings = campaign.bindings()
+    rule_set = rule_set.for_campaign(campaign.key)
     digest = inputs_digest(source_extract, rule_set.digest, bindings, dataset.load_digest)
     if previous and previous.inputs_digest == digest:
         return previous

@@ -14,7 +14,8 @@ from etl_assets.core.casts import exact_cast, holds
 from etl_assets.core.columns import LOAD_COLUMNS, RESERVED_PREFIX, Column, ColumnType
 from etl_assets.core.errors import RuleError
 from etl_assets.core.expressions import nearest, render_expression
-from etl_assets.core.rules import Cast, Derive, Filter, Map, Rename, RuleSet, Select
+from etl_assets.core.rule_kinds import Cast, Derive, Filter, Map, Rename, Rule, Select
+from etl_assets.core.rules import RuleSet
 from etl_assets.core.sql import column_list, quote_identifier, quote_literal
 
 _OUT = quote_identifier(RESERVED_PREFIX + "out")
@@ -132,7 +133,7 @@ class _Compiler:
         )
         self.rule_ids.append("")
 
-    def add(self, rule: Select | Rename | Derive | Map | Filter | Cast) -> None:
+    def add(self, rule: Rule) -> None:
         match rule:
             case Select():
                 self._select(rule)

@@ -13,7 +13,8 @@ from etl_assets.core.columns import Column, ColumnName, ColumnType
 from etl_assets.core.documents import Document
 from etl_assets.core.errors import DocumentError, PermanentError
 from etl_assets.core.policies import Policies
-from etl_assets.core.rules import Rule, RuleSet
+from etl_assets.core.rule_kinds import Rule
+from etl_assets.core.rules import RuleSet
 
 DatasetName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 
@@ -48,6 +49,10 @@ class Dataset(BaseModel):
         columns: Types and comments, by column name.
         rules: Applied while the registry holds no rule set for this dataset.
         policies: What happens to values that cannot be kept as they are.
+        on_rule_change: `apply` stages and loads a campaign again when its rules changed;
+            `wait` leaves that to the next refresh, and the UI shows what is out of step.
+        fallback: `last_good_rules` loads with the version of the last load when a newer one
+            fails on today's data, and says so; `none` fails the campaign.
         max_rejected: More rejected records than this fail the campaign; None: any number.
         on_schema_change: `evolve` adds columns to the table (and widens texts where the
             warehouse limits them); `freeze` fails the load. A changed type fails it always.
@@ -66,6 +71,8 @@ class Dataset(BaseModel):
     columns: dict[ColumnName, ColumnSpec] = Field(default_factory=dict)
     rules: tuple[Rule, ...] = ()
     policies: Policies = Policies()
+    on_rule_change: Literal["wait", "apply"] = "wait"
+    fallback: Literal["none", "last_good_rules"] = "none"
     max_rejected: int | None = Field(default=None, ge=0)
     on_schema_change: Literal["evolve", "freeze"] = "evolve"
     distribution_key: ColumnName | None = None
