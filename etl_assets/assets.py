@@ -19,6 +19,7 @@ from etl_assets.core.datasets import Dataset
 from etl_assets.core.errors import PermanentError, StagingError
 from etl_assets.core.manifest import Extract, Stage
 from etl_assets.failures import reported_to_dagster
+from etl_assets.kept import extract_manifest
 from etl_assets.metadata import REFERENCE, extract_metadata, load_metadata, stage_metadata
 from etl_assets.partitions import CAMPAIGNS
 from etl_assets.resources import (
@@ -91,7 +92,7 @@ def _rds_extract(dataset: Dataset, settings: Settings) -> dg.AssetsDefinition:
                 previous=previous,
             )
             unchanged = made is previous
-            path = f"extract/{dataset.name}/{campaign.key}/{made.extract_id}/manifest.json"
+            path = extract_manifest(dataset.name, campaign.key, made.extract_id)
             context.log.info(
                 f"{made.records:,} records of {campaign.key}"
                 f" {'are as they were' if unchanged else 'extracted'}"

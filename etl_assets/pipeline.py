@@ -12,6 +12,7 @@ import csv
 import datetime as dt
 import hashlib
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -22,9 +23,10 @@ from etl_assets.core.datasets import Dataset, check_bindings
 from etl_assets.core.errors import ProofError, SourceError, StagingError
 from etl_assets.core.manifest import Extract, Load, Part, Stage, copy_manifest, inputs_digest
 from etl_assets.core.rules import RuleSet
+from etl_assets.kept import extract_manifest
 from etl_assets.systems.protocols import Outcome, Source, SourceSnapshot, Staging, Warehouse
 from etl_assets.systems.staging import sha256_of
-from etl_assets.transform import transform
+from etl_assets.transform import LookedUp, transform
 
 PARQUET_PART_BYTES = 32 << 20
 """A part is closed when it has grown to about this size; each becomes a CSV part of its own,
@@ -87,7 +89,8 @@ def extract(
             staging.put(part.path, file)
         if made.rejects and listed:
             staging.put(made.rejects.path, listed)
-        staging.put_text(f"{folder}/manifest.json", made.model_dump_json(indent=2))
+        path = extract_manifest(dataset.name, campaign.key, extract_id)
+        staging.put_text(path, made.model_dump_json(indent=2))
     return made
 
 
@@ -98,9 +101,19 @@ def stage(
     rule_set: RuleSet,
     staging: Staging,
     *,
+    lookups: Mapping[str, Extract] | None = None,
     previous: Stage | None = None,
 ) -> Stage:
     """Apply the rules to an extract and write the CSV parts of a new load.
+
+    Args:
+        dataset: Whose extract it is.
+        campaign: Whose records.
+        source_extract: What was read.
+        rule_set: The dataset's, with the overrides of all campaigns.
+        staging: Where the extract is, and the parts go.
+        lookups: The same campaign's extracts of the datasets that rules look values up in.
+        previous: What this returned the last time.
 
     Raises:
         RuleError: When the rules do not fit the columns, or a value fails the campaign.
@@ -108,14 +121,23 @@ def stage(
     """
     bindings = campaign.bindings()
     rule_set = rule_set.for_campaign(campaign.key)
-    digest = inputs_digest(source_extract, rule_set.digest, bindings, dataset.load_digest)
+    lookups = lookups or {}
+    digest = inputs_digest(source_extract, rule_set.digest, bindings, dataset.load_digest, lookups)
     if previous and previous.inputs_digest == digest:
         return previous
     staged_at = _now()
     load_id = new_id(staged_at)
     folder = f"stage/{dataset.name}/{campaign.key}/{load_id}"
-    with staging.scratch() as scratch, staging.fetch(source_extract.parts) as extracted:
-        made = transform(dataset, source_extract, rule_set, bindings, extracted, scratch)
+    with contextlib.ExitStack() as stack:
+        scratch = stack.enter_context(staging.scratch())
+        extracted = stack.enter_context(staging.fetch(source_extract.parts))
+        looked_up = {
+            name: LookedUp(found.columns, tuple(stack.enter_context(staging.fetch(found.parts))))
+            for name, found in lookups.items()
+        }
+        made = transform(
+            dataset, source_extract, rule_set, bindings, extracted, scratch, lookups=looked_up
+        )
         parts = _name_parts(folder, made.files, "csv.zst")
         for part, file in zip(parts, made.files, strict=True):
             staging.put(part.path, file)
@@ -133,6 +155,7 @@ def stage(
             records=made.records,
             filtered=made.filtered,
             rejected=made.rejected + source_extract.rejected,
+            reshaped=made.reshaped,
             rule_counts=made.rule_counts,
             columns=tuple(dataset.describe(list(made.columns))),
             parts=parts,
@@ -145,11 +168,12 @@ def stage(
             sort_keys=dataset.sort_keys,
             staged_at=staged_at,
         )
-        if made.records + made.filtered + made.rejected != source_extract.records:
+        left_out = made.filtered + made.rejected
+        if made.records + left_out != source_extract.records + made.reshaped:
             raise ProofError(
                 f"The rules of {dataset.name} lost records of campaign {campaign.key}:"
-                f" {source_extract.records:,} read, {made.records:,} kept,"
-                f" {made.filtered:,} filtered, {made.rejected:,} rejected.",
+                f" {source_extract.records:,} read, {made.reshaped:,} reshaped, {made.records:,}"
+                f" kept, {made.filtered:,} filtered, {made.rejected:,} rejected.",
                 "Report the rule set; nothing was loaded.",
             )
         staging.put_text(stage_path(staged), staged.model_dump_json(indent=2))

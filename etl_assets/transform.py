@@ -1,13 +1,14 @@
-"""Run a compiled rule set over an extract in DuckDB, and write CSV parts."""
+"""Run a campaign's rules over its extract, and write CSV parts."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
 from etl_assets.core.campaigns import Scalar
+from etl_assets.core.chain import COMPUTED
 from etl_assets.core.columns import Column
 from etl_assets.core.compile import CompiledRules, compile_rules
 from etl_assets.core.datasets import Dataset
@@ -15,8 +16,17 @@ from etl_assets.core.errors import RuleError, StagingError
 from etl_assets.core.manifest import Extract, RuleCount
 from etl_assets.core.rules import RuleSet
 from etl_assets.core.sql import column_list, quote_identifier, quote_literal
+from etl_assets.rule_check import check_types
+from etl_assets.rule_engine import (
+    Connection,
+    Ran,
+    close_off,
+    engine,
+    make_relations,
+    read_extract,
+    run,
+)
 
-MEMORY_LIMIT = "160MB"
 _SAMPLES = 5
 
 
@@ -28,6 +38,8 @@ class Transformed:
         files: CSV parts, zstd; none when no record is left.
         rejects: A CSV of the rejected records, or None.
         columns: Of the parts, in order.
+        reshaped: Records that came (or went, when negative) because rules make several of one
+            or one of several.
         null_token: Stands for NULL, unquoted.
     """
 
@@ -37,8 +49,17 @@ class Transformed:
     records: int
     filtered: int
     rejected: int
+    reshaped: int
     rule_counts: tuple[RuleCount, ...]
     null_token: str
+
+
+@dataclass(frozen=True)
+class LookedUp:
+    """The extract of another dataset that rules look values up in."""
+
+    columns: tuple[Column, ...]
+    parquet: tuple[Path, ...]
 
 
 def transform(
@@ -48,25 +69,44 @@ def transform(
     bindings: dict[str, Scalar],
     parquet: Sequence[Path],
     folder: Path,
+    *,
+    lookups: Mapping[str, LookedUp] | None = None,
 ) -> Transformed:
     """Apply rules to the Parquet files of an extract and write CSV parts into a folder.
 
+    Args:
+        dataset: Whose extract it is.
+        extract: What was read.
+        rule_set: The campaign's rules.
+        bindings: What expressions may name.
+        parquet: The extract's files.
+        folder: Where to write.
+        lookups: The extracts that rules look values up in, by dataset.
+
     Raises:
-        RuleError: When the rules do not fit the columns, a value cannot be computed, or
-            values fail or reject more records than the dataset allows; with samples.
+        RuleError: When the rules do not fit the columns, a value cannot be computed, what must
+            be true is not, or values fail or reject more records than the dataset allows;
+            with samples.
         StagingError: When the disk does not take the parts.
     """
-    compiled = compile_rules(rule_set, extract.columns, dataset.primary_key, bindings)
+    lookups = lookups or {}
+    compiled = compile_rules(
+        rule_set, extract.columns, dataset.primary_key, bindings,
+        datasets={name: found.columns for name, found in lookups.items()},
+    )  # fmt: skip
     what = f"The rules of {dataset.name} for campaign {extract.campaign_key}"
-    with duckdb.connect() as connection:
-        _prepare(connection, extract, parquet, folder)
+    with engine(folder) as connection:
+        read_extract(connection, extract.columns, parquet)
+        make_relations(connection, compiled, {n: f.parquet for n, f in lookups.items()})
+        close_off(connection, {folder, *(path.parent for path in parquet)})
+        check_types(connection, compiled, what)
         try:
-            counts = _counts(connection, compiled) if compiled.can_drop else ()
+            ran = run(connection, compiled)
             rejects = _check_refused(
-                connection, compiled, counts, dataset, what, folder, extract.rejected
+                connection, compiled, ran, dataset, what, folder, extract.rejected
             )
             token = _absent_token(connection, compiled)
-            files, records = _write_parts(connection, compiled, parquet, folder, token)
+            files, records = _write_parts(connection, compiled, extract, parquet, folder, token)
         except duckdb.IOException as error:
             raise StagingError(
                 f"The parts of {dataset.name} for campaign {extract.campaign_key} could not be"
@@ -74,107 +114,99 @@ def transform(
                 "Check that the staging store has space (`etl-assets doctor`).",
             ) from error
         except duckdb.Error as error:
-            rule = _culprit(connection, compiled)
-            raise RuleError(
-                f"{what} failed{f' in rule `{rule}`' if rule else ''}: {_first_line(error)}.",
-                "Correct the rule, or cast the column first with a policy for what does not fit.",
-            ) from error
+            raise explain(connection, compiled, error, what) from error
     return Transformed(
         files=files,
         rejects=rejects,
         columns=compiled.columns,
         records=records,
-        filtered=_total(counts, "filtered"),
-        rejected=_total(counts, "rejected"),
-        rule_counts=tuple(c for c in counts if c.outcome != "failed"),
+        filtered=ran.total("filtered"),
+        rejected=ran.total("rejected"),
+        reshaped=ran.reshaped,
+        rule_counts=tuple(c for c in ran.counts if c.outcome != "failed"),
         null_token=token,
     )
 
 
-def _prepare(
-    connection: duckdb.DuckDBPyConnection, extract: Extract, parquet: Sequence[Path], folder: Path
-) -> None:
-    """Set limits and make the relation `extract`; then no other file can be reached."""
-    connection.execute(f"SET memory_limit = {quote_literal(MEMORY_LIMIT)}")
-    connection.execute(f"SET temp_directory = {quote_literal(str(folder / 'spill'))}")
-    connection.execute("SET preserve_insertion_order = false")
-    connection.execute("SET TimeZone = 'UTC'")
-    connection.execute("SET threads = 1")  # more do not fit 600 columns; keys run side by side
-    if parquet:
-        _read_extract(connection, parquet)
-    else:
-        columns = ", ".join(
-            f"CAST(NULL AS {c.type.duckdb}) AS {quote_identifier(c.name)}" for c in extract.columns
-        )
-        connection.execute(f"CREATE TEMP VIEW extract AS SELECT {columns} LIMIT 0")
-    reached = {folder, *(path.parent for path in parquet)}
-    listed = ", ".join(quote_literal(f"{path}/") for path in sorted(reached))
-    connection.execute(f"SET allowed_directories = [{listed}]")
-    connection.execute("SET enable_external_access = false")
-    connection.execute("SET lock_configuration = true")
-
-
-def _read_extract(connection: duckdb.DuckDBPyConnection, parquet: Sequence[Path]) -> None:
-    """Make the relation `extract` the records of these Parquet files."""
-    paths = ", ".join(quote_literal(str(path)) for path in parquet)
-    connection.execute(
-        f"CREATE OR REPLACE TEMP VIEW extract AS SELECT * FROM read_parquet([{paths}])"
-    )
-
-
-def _counts(
-    connection: duckdb.DuckDBPyConnection, compiled: CompiledRules
-) -> tuple[RuleCount, ...]:
-    rows = connection.execute(compiled.outcomes()).fetchall()
-    return tuple(
-        RuleCount(outcome=outcome, rule=rule, column=column, records=records)
-        for outcome, rule, column, records in sorted(rows, key=str)
-        if outcome is not None
+def explain(
+    connection: Connection, compiled: CompiledRules, error: duckdb.Error, what: str
+) -> RuleError:
+    """Return our error for one of DuckDB's, naming the rule."""
+    if isinstance(error, duckdb.InterruptException):
+        return RuleError(f"{what} took too long and were ended.", "Simplify the rules.")
+    rule = _culprit(connection, compiled)
+    return RuleError(
+        f"{what} failed{f' in rule `{rule}`' if rule else ''}: {_first_line(error)}.",
+        "Correct the rule, or cast the column first with a policy for what does not fit.",
     )
 
 
 def _check_refused(
-    connection: duckdb.DuckDBPyConnection,
+    connection: Connection,
     compiled: CompiledRules,
-    counts: Sequence[RuleCount],
+    ran: Ran,
     dataset: Dataset,
     what: str,
     folder: Path,
     rejected_before: int,
 ) -> Path | None:
     """Raise when refused records fail the campaign; else list them in a file, if any."""
-    failed, rejected = _total(counts, "failed"), _total(counts, "rejected")
+    failed, rejected = ran.total("failed"), ran.total("rejected")
     limit = dataset.max_rejected
     too_many = limit is not None and rejected > 0 and rejected + rejected_before > limit
     if failed or too_many:
-        outcome = "failed" if failed else "rejected"
-        sample = connection.execute(
-            f'SELECT rule, "column", value, record FROM ({compiled.refused()})'
-            f" WHERE outcome = '{outcome}' ORDER BY ALL LIMIT {_SAMPLES}"
-        ).fetchall()
-        shown = "; ".join(
-            f"rule `{rule}`, `{column}` = {value!r} in the record {record}"
-            for rule, column, value, record in sample
-        )
-        count = f"{failed:,} records" if failed else f"{rejected:,} rejected records"
+        shown = "; ".join(samples(connection, compiled, "failed" if failed else "rejected"))
+        number = failed or rejected
+        count = f"{number:,} {'' if failed else 'rejected '}record{'' if number == 1 else 's'}"
         allowed = "" if failed else f", more than the {dataset.max_rejected:,} allowed"
         raise RuleError(
             f"{what} do not fit {count}{allowed}: {shown}.",
             "Correct the values at the source, or say in the rule what happens to them.",
         )
+    stopped = [refusal for refusal in ran.refusals if not refusal.warns]
+    if stopped:
+        said = "; ".join(f"rule `{refusal.rule}` {refusal.said}" for refusal in stopped)
+        raise RuleError(
+            f"{what} do not hold: {said}.",
+            "Correct the values at the source, or the rule.",
+        )
     if not rejected:
         return None
     file = folder / "rejects.csv"
     connection.execute(
-        f'COPY (SELECT rule, "column", value, record FROM ({compiled.refused()}) ORDER BY ALL)'
+        f'COPY (SELECT rule, "column", value, record FROM ({_refused(compiled)}) ORDER BY ALL)'
         f" TO {quote_literal(str(file))} (FORMAT csv, HEADER true)"
     )
     return file
 
 
+def _refused(compiled: CompiledRules) -> str:
+    """Return the query for the refused records of all phases."""
+    return " UNION ALL ".join(f"SELECT * FROM ({phase.refused()})" for phase in compiled.phases)
+
+
+def samples(connection: Connection, compiled: CompiledRules, outcome: str) -> list[str]:
+    """Return a sentence for each of the first refused records with an outcome."""
+    rows = connection.execute(
+        f'SELECT rule, "column", value, record FROM ({_refused(compiled)})'
+        f" WHERE outcome = {quote_literal(outcome)} ORDER BY ALL LIMIT {_SAMPLES}"
+    ).fetchall()
+    return [_sample(*row) for row in rows]
+
+
+def _sample(rule: str, column: str | None, value: str | None, record: str) -> str:
+    """Return a refused record as a part of a sentence."""
+    if value and value.startswith(COMPUTED):
+        shown = f"`{column}` {value}," if column else f"{value},"
+    else:
+        shown = f"`{column}` = {value!r}" if column else "it"
+    return f"rule `{rule}`, {shown} in the record {record}"
+
+
 def _write_parts(
-    connection: duckdb.DuckDBPyConnection,
+    connection: Connection,
     compiled: CompiledRules,
+    extract: Extract,
     parquet: Sequence[Path],
     folder: Path,
     token: str,
@@ -183,18 +215,20 @@ def _write_parts(
 
     DuckDB could cut parts by size itself, but then holds them in memory: 100,000 records of
     600 columns do not fit into 256 MB. So written, they take 100 MB, however many they are.
+    What an `aggregate` made is one part.
     """
     texts = column_list(c.name for c in compiled.columns if c.type.is_text)
     quoted = f", FORCE_QUOTE ({texts})" if texts else ""
     files: list[Path] = []
     records = 0
-    for number, path in enumerate(parquet):
-        _read_extract(connection, [path])
+    for number in range(len(parquet) if len(compiled.phases) == 1 else 1):
+        if len(compiled.phases) == 1:
+            read_extract(connection, extract.columns, parquet, only=number)
         file = folder / f"{number:05}.csv.zst"
         row = connection.execute(
-            f"COPY ({compiled.records()}) TO {quote_literal(str(file))} (FORMAT csv, HEADER false,"
-            f" DELIMITER ',', QUOTE '\"', ESCAPE '\"', NULLSTR {quote_literal(token)},"
-            f" COMPRESSION zstd{quoted})"
+            f"COPY ({compiled.last.csv_records()}) TO {quote_literal(str(file))}"
+            f" (FORMAT csv, HEADER false, DELIMITER ',', QUOTE '\"', ESCAPE '\"',"
+            f" NULLSTR {quote_literal(token)}, COMPRESSION zstd{quoted})"
         ).fetchone()
         if row and row[0]:
             files.append(file)
@@ -202,31 +236,28 @@ def _write_parts(
     return files, records
 
 
-def _absent_token(connection: duckdb.DuckDBPyConnection, compiled: CompiledRules) -> str:
+def _absent_token(connection: Connection, compiled: CompiledRules) -> str:
     """Return a text for NULL that no field holds: COPY takes it for NULL even in quotes."""
     texts = [quote_identifier(c.name) for c in compiled.columns if c.type.is_text]
     while True:
         token = f"~N{secrets.token_hex(4)}~"
         found = " OR ".join(f"{name} = {quote_literal(token)}" for name in texts) or "false"
         row = connection.execute(
-            f"SELECT count(*) FROM ({compiled.records()}) WHERE {found}"
+            f"SELECT count(*) FROM ({compiled.last.records()}) WHERE {found}"
         ).fetchone()
         if not row or not row[0]:
             return token
 
 
-def _culprit(connection: duckdb.DuckDBPyConnection, compiled: CompiledRules) -> str | None:
+def _culprit(connection: Connection, compiled: CompiledRules) -> str | None:
     """Return the id of the first rule that fails, by running ever more of them."""
-    for step in range(len(compiled.steps)):
-        try:
-            connection.execute(compiled.probe(step)).fetchone()
-        except duckdb.Error:
-            return compiled.rule_ids[step] or None
+    for phase in compiled.phases:
+        for step in range(len(phase.steps)):
+            try:
+                connection.execute(phase.probe(step)).fetchone()
+            except duckdb.Error:
+                return phase.steps[step].rule_id or None
     return None
-
-
-def _total(counts: Sequence[RuleCount], outcome: str) -> int:
-    return sum(count.records for count in counts if count.outcome == outcome)
 
 
 def _first_line(error: Exception) -> str:

@@ -12,7 +12,7 @@ import etl_assets
 
 PACKAGE = Path(etl_assets.__file__).parent
 STANDARD = set(sys.stdlib_module_names)
-CORE_MAY = {"pydantic", "pydantic_core", "yaml", "sqlglot", "pyarrow", "etl_assets.core"}
+CORE_MAY = {"pydantic", "pydantic_core", "yaml", "babel", "sqlglot", "pyarrow", "etl_assets.core"}
 SYSTEMS_MAY = {"etl_assets.core", "etl_assets.systems"}
 ENVIRONMENT = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"}
 

@@ -8,6 +8,7 @@ import pytest
 from etl_assets import pipeline, transform
 from etl_assets.core.errors import RuleError, StagingError
 from etl_assets.core.manifest import RuleCount, Stage
+from etl_assets.rule_engine import close_off, engine, read_extract
 from etl_assets_tests.chain import Chain
 from etl_assets_tests.small import Small
 
@@ -65,7 +66,7 @@ def test_nulled_values_are_counted_and_their_records_loaded(small: Small) -> Non
     staged = stage(small, CAST.replace("POLICY", "null"))
     assert (staged.records, staged.rejected, staged.rejects) == (14, 0, None)
     assert staged.rule_counts == (
-        RuleCount(outcome="nulled", rule="number", column=None, records=2),
+        RuleCount(outcome="nulled", rule="number", column="note", records=2),
     )
     chain = Chain(small.settings())
     chain.load(staged)
@@ -100,9 +101,9 @@ def test_a_derivation_that_cannot_be_computed_names_its_rule(small: Small) -> No
         "  - {id: broken, kind: derive, column: b, type: integer, expression: CAST(note AS INTEGER)}\n"
         "  - {id: unused, kind: derive, column: c, type: text, expression: note}\n"
     )
-    with pytest.raises(RuleError, match="for campaign SP17 failed in rule `broken`") as caught:
+    with pytest.raises(RuleError, match="for campaign SP17 do not fit 1 record: ") as caught:
         stage(small, rules)
-    assert "about 7" in caught.value.message
+    assert "rule `broken`, `b` computed of note=about 7, in the record" in caught.value.message
     assert caught.value.remedy
 
 
@@ -141,10 +142,11 @@ def test_the_rules_can_reach_no_file_but_the_extract_and_the_parts(
     chain = Chain(small.settings())
     extracted = chain.extract()
     with (
-        duckdb.connect() as connection,
+        engine(tmp_path / "scratch") as connection,
         chain.settings.open_staging().fetch(extracted.parts) as files,
     ):
-        transform._prepare(connection, extracted, files, tmp_path / "scratch")
+        read_extract(connection, extracted.columns, files)
+        close_off(connection, {tmp_path / "scratch", *(file.parent for file in files)})
         assert connection.execute("SELECT count(*) FROM extract").fetchone() == (14,)
         for reach in (
             "SELECT * FROM read_text('/etc/passwd')",
@@ -159,6 +161,19 @@ def test_the_rules_can_reach_no_file_but_the_extract_and_the_parts(
                 connection.execute(reach)
         with pytest.raises(duckdb.Error):
             connection.execute("SELECT getenv('HOME')")
+
+
+def test_rules_that_take_too_long_are_ended_with_a_sentence(
+    small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A regular expression cannot run away in RE2; a join of everything with everything could."""
+    with engine(longest_seconds=0.2) as connection, pytest.raises(duckdb.InterruptException):
+        connection.execute("SELECT count(*) FROM range(10000000) a, range(10000000) b").fetchall()
+    monkeypatch.setattr(transform, "engine", lambda folder: engine(folder, longest_seconds=0.0))
+    monkeypatch.setattr(transform, "run", lambda connection, _: connection.execute(
+        "SELECT count(*) FROM range(10000000) a, range(10000000) b").fetchall())  # fmt: skip
+    with pytest.raises(RuleError, match="The rules of sales for campaign SP17 took too long"):
+        stage(small, FILTER)
 
 
 def test_parts_are_not_made_from_an_extract_that_was_changed(small: Small) -> None:

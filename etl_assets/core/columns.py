@@ -139,6 +139,14 @@ class ColumnType:
         return self.name in ("varchar", "text")
 
     @property
+    def family(self) -> str:
+        """What values can be compared with: `text`, `number`, or a type's own name."""
+        if self.is_text:
+            return "text"
+        numbers = self.is_integer or self.name in ("decimal", "real", "double")
+        return "number" if numbers else self.name
+
+    @property
     def is_integer(self) -> bool:
         """Whether values are whole numbers."""
         return self.name in ("smallint", "integer", "bigint")

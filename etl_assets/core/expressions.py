@@ -7,7 +7,8 @@ tree with every identifier quoted, never the text itself.
 """
 
 import difflib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 import sqlglot
 from sqlglot import exp
@@ -23,22 +24,34 @@ FUNCTIONS: dict[str, type[exp.Expr]] = {
     "contains": exp.Contains,
     "date_diff": exp.DateDiff,
     "date_trunc": exp.TimestampTrunc,
+    "day": exp.Day,
     "extract": exp.Extract,
     "floor": exp.Floor,
     "greatest": exp.Greatest,
+    "last_day": exp.LastDay,
     "least": exp.Least,
     "left": exp.Left,
     "length": exp.Length,
     "lower": exp.Lower,
+    "lpad": exp.Pad,
+    "month": exp.Month,
     "nullif": exp.Nullif,
+    "regexp_extract": exp.RegexpExtract,
+    "regexp_full_match": exp.RegexpFullMatch,
+    "regexp_matches": exp.RegexpLike,
+    "regexp_replace": exp.RegexpReplace,
     "replace": exp.Replace,
     "right": exp.Right,
     "round": exp.Round,
+    "rpad": exp.Pad,
     "sign": exp.Sign,
+    "split_part": exp.SplitPart,
     "starts_with": exp.StartsWith,
+    "strpos": exp.StrPosition,
     "substring": exp.Substring,
     "trim": exp.Trim,
     "upper": exp.Upper,
+    "year": exp.Year,
 }
 """The functions a rule may call."""
 
@@ -72,29 +85,101 @@ _UNITS = frozenset(
 _ALLOWED = frozenset((*FUNCTIONS.values(), *_SYNTAX))
 
 
+@dataclass(frozen=True)
+class Rendered:
+    """An expression as SQL for DuckDB.
+
+    Attributes:
+        text: As written.
+        sql: Identifiers quoted, parameters as literals.
+        columns: The columns it names, in their order.
+        can_fail: Whether a value may be such that it cannot be computed.
+        compared: SQL of the two sides of each comparison of what is no text literal.
+    """
+
+    text: str
+    sql: str
+    columns: tuple[str, ...]
+    can_fail: bool
+    compared: tuple[tuple[str, str], ...] = ()
+
+
 def render_expression(
     text: str, columns: Collection[str], bindings: Mapping[str, Scalar], *, where: str
-) -> str:
-    """Return the expression as SQL for DuckDB: identifiers quoted, parameters as literals.
+) -> Rendered:
+    """Return the expression as SQL for DuckDB.
 
     Args:
         text: The expression as written.
         columns: The columns there are at that point.
         bindings: Values of `:start`, `:end`, `:campaign_key` and the campaign's parameters.
-        where: Names the rule in errors, such as "rule `net-sales`".
+        where: Names the rule in errors, such as "Rule `net-sales`".
 
     Raises:
         RuleError: When it cannot be parsed, names a column or parameter that is not there,
-            or holds anything that is not allowed.
+            or holds anything that is not allowed; with the place in the text.
     """
     tree = _parse(text, where)
-    for node in list(tree.walk()):
-        _check(node, columns, where)
+    written = list(tree.walk())
+    for node in written:
+        _check(node, columns, f"{where}{_place(node)}")
+    named = [node for node in written if isinstance(node, exp.Column)]
+    named.sort(key=lambda node: node.this.meta.get("start", 0))
     bound = tree.transform(lambda node: _bind(node, bindings, where))
     sql = str(bound.sql(dialect="duckdb", identify=True, comments=False))
-    for node in _parse(sql, where).walk():  # sqlglot writes some calls as other ones
+    again = list(_parse(sql, where).walk())
+    for node in again:  # sqlglot writes some calls as other ones
         _check(node, columns, where)
-    return sql
+    return Rendered(
+        text=text,
+        sql=sql,
+        columns=tuple(dict.fromkeys(node.name for node in named)),
+        can_fail=_can_fail(again),
+        compared=tuple(_compared(bound)),
+    )
+
+
+def _compared(tree: exp.Expr) -> Iterator[tuple[str, str]]:
+    """Yield the sides of comparisons; a text literal is read as what it is compared with."""
+    for node in tree.walk():
+        if isinstance(node, exp.In):
+            sides = [(node.this, item) for item in node.expressions]
+        elif isinstance(node, exp.Between):
+            sides = [(node.this, node.args["low"]), (node.this, node.args["high"])]
+        elif isinstance(node, exp.EQ | exp.NEQ | exp.GT | exp.GTE | exp.LT | exp.LTE
+                        | exp.NullSafeEQ | exp.NullSafeNEQ):  # fmt: skip
+            sides = [(node.this, node.expression)]
+        else:
+            continue
+        for left, right in sides:
+            if not (left.is_string or right.is_string):
+                yield (
+                    left.sql(dialect="duckdb", identify=True, comments=False),
+                    right.sql(dialect="duckdb", identify=True, comments=False),
+                )
+
+
+_SURE = (
+    exp.And, exp.Between, exp.Boolean, exp.Case, exp.Coalesce, exp.Column, exp.EQ, exp.GT, exp.GTE,
+    exp.Identifier, exp.If, exp.ILike, exp.In, exp.Is, exp.Like, exp.Literal, exp.LT, exp.LTE,
+    exp.Lower, exp.NEQ, exp.Not, exp.Null, exp.NullSafeEQ, exp.NullSafeNEQ, exp.Nullif, exp.Or,
+    exp.Paren, exp.StartsWith, exp.Trim, exp.Upper,
+)  # fmt: skip
+"""What gives a value whatever it is given; a comparison of a text and a number does not."""
+
+
+def _can_fail(nodes: Iterable[exp.Expr]) -> bool:
+    """Return whether one of the nodes may meet values it cannot be computed of."""
+    return not all(isinstance(node, _SURE) for node in nodes)
+
+
+def _place(node: exp.Expr) -> str:
+    """Return where a node stands in its text, as far as the parser knows."""
+    for one in (node, node.this if isinstance(node.this, exp.Expr) else None):
+        start = one.meta.get("start") if one is not None else None
+        if start is not None:
+            return f" at character {start + 1}"
+    return ""
 
 
 def _parse(text: str, where: str) -> exp.Expr:
@@ -107,6 +192,10 @@ def _parse(text: str, where: str) -> exp.Expr:
         raise RuleError(
             f"{where}: the expression {text!r} is not SQL{place}.", "Correct the expression."
         ) from error
+    except RecursionError:
+        raise RuleError(
+            f"{where}: the expression {text[:60]!r}… is nested too deep.", "Write it in steps."
+        ) from None
     if len(trees) != 1 or trees[0] is None:
         raise RuleError(f"{where}: {text!r} is not one expression.", "Write one expression.")
     return trees[0]

@@ -25,6 +25,7 @@ _TYPES = {
     "source_records": "BIGINT NOT NULL",
     "filtered": "BIGINT NOT NULL",
     "rejected": "BIGINT NOT NULL",
+    "reshaped": "BIGINT NOT NULL",
     "rule_version": "INTEGER NOT NULL",
     "rules_digest": "VARCHAR(64) NOT NULL",
     "inputs_digest": "VARCHAR(64) NOT NULL",
@@ -77,10 +78,11 @@ def prove_load(stage: Stage, loaded: int) -> None:
             " it was rolled back.",
             "Refresh the campaign with --force; if it happens again, keep the staged parts.",
         )
-    if stage.records + stage.filtered + stage.rejected != stage.source_records:
+    if stage.records + stage.filtered + stage.rejected != stage.source_records + stage.reshaped:
         raise ProofError(
-            f"{what}: {stage.source_records:,} records were read, but {stage.records:,} staged,"
-            f" {stage.filtered:,} filtered and {stage.rejected:,} rejected; nothing was loaded.",
+            f"{what}: {stage.source_records:,} records were read{_reshaped(stage)}, but"
+            f" {stage.records:,} staged, {stage.filtered:,} filtered and {stage.rejected:,}"
+            " rejected; nothing was loaded.",
             "Refresh the campaign with --force; if it happens again, report the rule set.",
         )
 
@@ -116,11 +118,18 @@ def load_row(
         replaced_records=replaced,
         stage=stage_path,
         run_id=run_id,
-        proof=f"{stage.source_records:,} read = {stage.records:,} loaded"
+        proof=f"{stage.source_records:,} read{_reshaped(stage)} = {stage.records:,} loaded"
         f" + {stage.filtered:,} filtered + {stage.rejected:,} rejected",
         started_at=started_at,
         committed_at=committed_at,
     )
+
+
+def _reshaped(stage: Stage) -> str:
+    """Return what rules that reshape records add to a sum, if there are any."""
+    if not stage.reshaped:
+        return ""
+    return f" {'+' if stage.reshaped > 0 else '-'} {abs(stage.reshaped):,} reshaped"
 
 
 def prune_row(
@@ -146,6 +155,7 @@ def prune_row(
         source_records=0,
         filtered=0,
         rejected=0,
+        reshaped=0,
         rule_version=0,
         rules_digest="",
         inputs_digest="",

@@ -3,7 +3,7 @@
 import datetime as dt
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from pydantic import BaseModel, ConfigDict
 
@@ -96,7 +96,7 @@ class RuleCount(_Reference):
     """What one rule did to how many records.
 
     Attributes:
-        outcome: `filtered`, `rejected` or `nulled`.
+        outcome: `filtered`, `rejected`, `nulled` or `warned`.
     """
 
     outcome: str
@@ -118,6 +118,8 @@ class Stage(_Reference):
         records: Records in the parts.
         filtered: Records a filter left out.
         rejected: Records a rule rejected.
+        reshaped: Records that came (or went, when negative) because rules make several of
+            one, or one of several.
         rule_counts: What each rule touched.
         rejects: The object that lists the rejected records, if there are any.
         copy_manifest: Path of the manifest that COPY reads; written last, it marks the stage
@@ -140,6 +142,7 @@ class Stage(_Reference):
     records: int
     filtered: int
     rejected: int
+    reshaped: int = 0
     rule_counts: tuple[RuleCount, ...]
     columns: tuple[Column, ...]
     parts: tuple[Part, ...]
@@ -165,8 +168,9 @@ class Load(_Reference):
         kind: `load`, or `prune` for the removal of a key that left the calendar.
         records: Records of the slice after the load, counted in its transaction.
         replaced_records: Records of the slice before it.
-        proof: The counts that agreed: source = loaded + filtered + rejected, staged =
-            loaded = in the table.
+        reshaped: As the stage's.
+        proof: The counts that agreed: source + reshaped = loaded + filtered + rejected, staged
+            = loaded = in the table.
         stage: Path of the staged parts' manifest; None for a prune.
         committed_at: When the transaction's ledger row was written, UTC.
     """
@@ -181,6 +185,7 @@ class Load(_Reference):
     source_records: int
     filtered: int
     rejected: int
+    reshaped: int = 0
     rule_version: int
     rules_digest: str
     inputs_digest: str
@@ -212,10 +217,15 @@ def copy_manifest(parts: Iterable[Part], uri: Callable[[str], str]) -> str:
 
 
 def inputs_digest(
-    extract: Extract, rules_digest: str, bindings: dict[str, Scalar], load_digest: str
+    extract: Extract,
+    rules_digest: str,
+    bindings: dict[str, Scalar],
+    load_digest: str,
+    lookups: Mapping[str, Extract],
 ) -> str:
     """Return a SHA-256 of everything the records of a load depend on."""
-    return _digest(extract.content_digest, rules_digest, bindings, load_digest)
+    looked_up = {name: found.content_digest for name, found in lookups.items()}
+    return _digest(extract.content_digest, rules_digest, bindings, load_digest, looked_up)
 
 
 def _digest(*content: object) -> str:

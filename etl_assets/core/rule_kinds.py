@@ -51,11 +51,13 @@ class Example(_Model):
     """A record, or several, before the rule, and what it makes of them.
 
     Columns that `in` leaves out are NULL; `out` is compared in the columns it names. An `out`
-    of `filtered`, `rejected` or `failed` is what becomes of the one record.
+    of `filtered`, `rejected` or `failed` is what becomes of the one record. `parameters` stand
+    for the campaign's, such as `start`.
     """
 
     in_: Record | tuple[Record, ...] = Field(alias="in")
     out: Literal["filtered", "rejected", "failed"] | Record | tuple[Record, ...]
+    parameters: dict[ColumnName, Value] = Field(default_factory=dict)
 
 
 class _Rule(_Model):

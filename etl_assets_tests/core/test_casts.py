@@ -16,7 +16,7 @@ def cast(old: str, new: str, *values: object, on_error: str = "null") -> list[ob
     made = run([rule], {"id": "bigint", "v": old}, list(enumerate(values)), ["id"])
     by_id = {row[0]: row[1] for row in made.records}
     nulled = sum(by_id[n] is None and v is not None for n, v in enumerate(values))
-    assert made.counts.get(("nulled", "c", None), 0) == nulled
+    assert made.counts.get(("nulled", "c", "v"), 0) == nulled
     return [by_id[n] for n in range(len(values))]
 
 

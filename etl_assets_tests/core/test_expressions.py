@@ -22,7 +22,7 @@ COLUMNS = {
 
 
 def render(text: str, bindings: dict[str, Scalar] | None = None) -> str:
-    return render_expression(text, COLUMNS, bindings or BINDINGS, where="Rule `x`")
+    return render_expression(text, COLUMNS, bindings or BINDINGS, where="Rule `x`").sql
 
 
 def evaluate(sql: str) -> object:
@@ -46,22 +46,34 @@ CALLS = {
     "contains": "contains(a, 'it''s')",
     "date_diff": "date_diff('day', DATE '2017-01-01', d)",
     "date_trunc": "date_trunc('month', ts)",
+    "day": "day(d)",
     "extract": "extract(dow FROM d)",
     "floor": "floor(m)",
     "greatest": "greatest(n, 1, 0)",
+    "last_day": "last_day(d)",
     "least": "least(n, 1)",
     "left": "left(a, 3)",
     "length": "length(a)",
     "lower": "lower(a)",
+    "lpad": "lpad(a, 12, '.')",
+    "month": "month(ts)",
     "nullif": "nullif(n, -7)",
+    "regexp_extract": "regexp_extract(a, '(r.)n', 1)",
+    "regexp_full_match": "regexp_full_match(a, 'Gr.*')",
+    "regexp_matches": "regexp_matches(a, 'it.s$')",
+    "regexp_replace": "regexp_replace(a, '[a-z]', '_', 'g')",
     "replace": "replace(a, 'it''s', '')",
     "right": "right(a, 2)",
     "round": "round(m, 1)",
+    "rpad": "rpad(a, 3, '.')",
     "sign": "sign(n)",
+    "split_part": "split_part(a, ', ', 2)",
     "starts_with": "starts_with(a, 'Gr')",
+    "strpos": "strpos(a, 'ü')",
     "substring": "substring(a, 2, 3)",
     "trim": "trim('  x ')",
     "upper": "upper(a)",
+    "year": "year(d)",
 }
 
 
@@ -171,6 +183,8 @@ def test_a_part_of_a_date_cannot_smuggle_sql(text: str) -> None:
     [
         ("lenght(a)", "did you mean `length`"),
         ("ams", "there is no column `ams`"),
+        ("n > 1 AND ams = 2", "Rule `x` at character 11: there is no column `ams`"),
+        ("n > 1 OR lenght(a) = 2", "Rule `x` at character 10: the function `lenght`"),
         (":strat", "did you mean `start`"),
         ("a + + )", "is not SQL"),
     ],
@@ -179,3 +193,18 @@ def test_a_typo_is_met_with_the_nearest_name(text: str, hint: str) -> None:
     with pytest.raises(RuleError) as caught:
         render(text)
     assert hint in str(caught.value)
+
+
+def test_an_expression_nested_too_deep_is_refused() -> None:
+    with pytest.raises(RuleError, match="is nested too deep"):
+        render("(" * 5000 + "n" + ")" * 5000)
+
+
+@pytest.mark.parametrize(
+    ("text", "can_fail"),
+    [("n", False), ("lower(a) = 'x' OR n IS NULL", False), ("n + 1", True), ("n / m", True),
+     ("CAST(a AS INTEGER)", True), ("-n", True)],
+)  # fmt: skip
+def test_what_cannot_fail_is_known(text: str, can_fail: bool) -> None:  # noqa: FBT001
+    rendered = render_expression(text, COLUMNS, BINDINGS, where="Rule `x`")
+    assert rendered.can_fail == can_fail

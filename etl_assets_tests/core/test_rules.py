@@ -61,7 +61,7 @@ def test_a_derived_text_longer_than_its_type_fails_with_the_record() -> None:
     derive = rule("derive", column="b", type="varchar(3)", expression="a || a")
     made = run([derive], COLUMNS, [(1, "x", 1), (2, "ab", 2)], ["id"])
     assert made.counts == {(None, None, None): 1, ("failed", "derive", "b"): 1}
-    assert made.refused == [("failed", "derive", "b", "abab", "id=2")]
+    assert made.refused == [("failed", "derive", "b", "computed of a=ab", "id=2")]
 
 
 def test_filter_counts_a_condition_that_is_null_as_filtered() -> None:
@@ -102,7 +102,7 @@ def test_what_a_filter_dropped_is_not_computed_by_later_rules() -> None:
     ("unmapped", "values", "counts"),
     [
         ("keep", {"X", None, "y"}, {(None, None, None): 3}),
-        ("null", {"X", None}, {(None, None, None): 3, ("nulled", "map", None): 1}),
+        ("null", {"X", None}, {(None, None, None): 3, ("nulled", "map", "a"): 1}),
         ("reject", {"X", None}, {(None, None, None): 2, ("rejected", "map", "a"): 1}),
         ("fail", {"X", None}, {(None, None, None): 2, ("failed", "map", "a"): 1}),
     ],
@@ -163,7 +163,7 @@ COLUMN_MISSING = r"there is no column `{}` here"
     ("broken", "message"),
     [
         (rule("select", columns=["id", "nn"]), COLUMN_MISSING.format("nn")),
-        (rule("select", columns=["id", "id"]), "names a column twice"),
+        (rule("select", columns=["id", "id"]), "names the column `id` twice"),
         (rule("rename", columns={"zz": "b"}), COLUMN_MISSING.format("zz")),
         (rule("rename", columns={"a": "n"}), "gives two columns the name `n`"),
         (rule("rename", columns={"a": "b", "n": "b"}), "gives two columns the name `b`"),
