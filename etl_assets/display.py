@@ -23,7 +23,7 @@ def print_json(console: Console, content: object) -> None:
 
 def results_table(results: Sequence[KeyResult]) -> Table:
     """Return the summary of a refresh."""
-    table = _table("key", "season", "dataset")
+    table = new_table("key", "season", "dataset")
     for name in ("source\nrecords", "loaded\nrecords", "rejected", "seconds"):
         table.add_column(name, justify="right")
     table.add_column("proof")
@@ -52,7 +52,7 @@ def _short_proof(result: KeyResult) -> str:
     return f"{status}, source = table{left_out}"
 
 
-def _table(*columns: str) -> Table:
+def new_table(*columns: str) -> Table:
     """Return a table with these columns, which narrow terminals can still show."""
     return Table(*columns, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
 
@@ -61,7 +61,7 @@ def campaigns_table(
     campaigns: Sequence[Campaign], due: set[str], problems: dict[str, str]
 ) -> Table:
     """Return campaigns with their seasons, and whether each is due."""
-    table = _table("key", "name", "start", "end", "time zone", "due", "parameters")
+    table = new_table("key", "name", "start", "end", "time zone", "due", "parameters")
     for campaign in campaigns:
         state = "paused" if campaign.paused else ""
         table.add_row(
@@ -80,7 +80,7 @@ def campaigns_table(
 
 def loads_table(loads: Sequence[Load]) -> Table:
     """Return rows of the ledger."""
-    table = _table("load", "key", "dataset", "kind")
+    table = new_table("load", "key", "dataset", "kind")
     for name in ("records", "replaced", "rejected", "rules"):
         table.add_column(name, justify="right")
     table.add_column("committed (UTC)")
@@ -101,7 +101,7 @@ def loads_table(loads: Sequence[Load]) -> Table:
 
 def checks_table(checks: dict[str, list[Check]]) -> Table:
     """Return what doctor found, with the remedy for what does not work."""
-    table = _table("system", "check", "", "detail")
+    table = new_table("system", "check", "", "detail")
     for system, found in checks.items():
         for check in found:
             detail = escape(check.detail)

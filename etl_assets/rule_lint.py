@@ -1,6 +1,6 @@
 """Whether a rule set can be published: its document, its types, and its examples."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from etl_assets.core.campaigns import Campaign, Scalar
@@ -56,7 +56,7 @@ def lint_rules(
     registry: Registry,
     columns: Sequence[Column],
     *,
-    lookups: Mapping[str, Sequence[Column]] | None = None,
+    lookups: Callable[[str], Sequence[Column]],
 ) -> Linted:
     """Check a rule set's document, the types of what it computes, and its examples.
 
@@ -66,7 +66,7 @@ def lint_rules(
         dataset: Whose rules they are.
         registry: Gives the campaigns whose parameters expressions may name.
         columns: The extract's; see `columns_of`.
-        lookups: The columns of the extracts that rules look values up in.
+        lookups: Gives the columns of the extracts of a dataset that rules look values up in.
 
     Raises:
         DocumentError: When the document is not valid, or an example does not hold.
@@ -82,15 +82,14 @@ def lint_rules(
     checked = _campaigns(rule_set, dataset, registry)
     if not checked:
         notes.append(f"No campaign takes part in {dataset.name}: parameters were not checked.")
+    datasets = {name: lookups(name) for name in rule_set.looked_up_datasets}
     failures: dict[str, None] = {}
     for key, bindings in checked.items() or [("", _SEASON)]:
         rules = rule_set.for_campaign(key) if key else rule_set
-        compiled = compile_rules(
-            rules, columns, dataset.primary_key, bindings, datasets=lookups or {}
-        )
+        compiled = compile_rules(rules, columns, dataset.primary_key, bindings, datasets=datasets)
         with engine() as connection:
             check_types(connection, compiled, f"The rules of {dataset.name}")
-        found = run_examples(rules, columns, bindings, datasets=lookups or {})
+        found = run_examples(rules, columns, bindings, datasets=datasets)
         failures |= dict.fromkeys(str(failure) for failure in found)
     if failures:
         raise DocumentError(source, list(failures))

@@ -102,9 +102,8 @@ def transform(
         check_types(connection, compiled, what)
         try:
             ran = run(connection, compiled)
-            rejects = _check_refused(
-                connection, compiled, ran, dataset, what, folder, extract.rejected
-            )
+            check_refused(connection, compiled, ran, dataset, what, extract.rejected)
+            rejects = _list_rejects(connection, compiled, folder) if ran.total("rejected") else None
             token = _absent_token(connection, compiled)
             files, records = _write_parts(connection, compiled, extract, parquet, folder, token)
         except duckdb.IOException as error:
@@ -141,16 +140,19 @@ def explain(
     )
 
 
-def _check_refused(
+def check_refused(
     connection: Connection,
     compiled: CompiledRules,
     ran: Ran,
     dataset: Dataset,
     what: str,
-    folder: Path,
     rejected_before: int,
-) -> Path | None:
-    """Raise when refused records fail the campaign; else list them in a file, if any."""
+) -> None:
+    """Raise when refused records, or what must be true of all, fail the campaign.
+
+    Raises:
+        RuleError: Naming rule, column, how many records, and the first of them.
+    """
     failed, rejected = ran.total("failed"), ran.total("rejected")
     limit = dataset.max_rejected
     too_many = limit is not None and rejected > 0 and rejected + rejected_before > limit
@@ -170,8 +172,10 @@ def _check_refused(
             f"{what} do not hold: {said}.",
             "Correct the values at the source, or the rule.",
         )
-    if not rejected:
-        return None
+
+
+def _list_rejects(connection: Connection, compiled: CompiledRules, folder: Path) -> Path:
+    """Write a CSV of the rejected records."""
     file = folder / "rejects.csv"
     connection.execute(
         f'COPY (SELECT rule, "column", value, record FROM ({_refused(compiled)}) ORDER BY ALL)'

@@ -107,7 +107,10 @@ def lint(small: Small, **document: object) -> Linted:
         dataset, settings.open_warehouse(), settings.open_staging(), settings.open_source(),
         registry.campaigns["SP17"],
     )  # fmt: skip
-    return lint_rules(yaml.safe_dump(document), "FILE", dataset, registry, columns)
+    text = yaml.safe_dump(document)
+    return lint_rules(
+        text, "FILE", dataset, registry, columns, lookups={"sales": columns}.__getitem__
+    )
 
 
 FLAG = {"id": "flag", "kind": "flag", "tag": "t", "when": "quantity > 1"}

@@ -94,8 +94,9 @@ class RuleSet(BaseModel):
 
     @property
     def looked_up_datasets(self) -> list[str]:
-        """The datasets whose extracts the rules look values up in, sorted."""
-        found = {rule.dataset for rule in self.rules if isinstance(rule, Lookup)}
+        """The datasets whose extracts the rules of any campaign look values up in, sorted."""
+        every = [*self.rules, *(r for key in self.overrides for r in self._overridden(key))]
+        found = {rule.dataset for rule in every if isinstance(rule, Lookup)}
         return sorted(name for name in found if name)
 
     def _overridden(self, key: str) -> tuple[Rule, ...]:
