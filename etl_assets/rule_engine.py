@@ -234,7 +234,7 @@ def _refusals(connection: Connection, phase: Phase) -> list[Refusal]:
     for number, step in enumerate(phase.steps):
         if step.check is None:
             continue
-        query = phase.over(number, step.check.select.format(step=f"s{number}"))
+        query = phase.over(number, step.check.select)
         holds, what, records = connection.execute(query).fetchone() or (None, "nothing", 0)
         if holds is not True:
             said = f"found {what}, but {step.check.wanted}"

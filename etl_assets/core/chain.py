@@ -32,7 +32,7 @@ class SetCheck:
 
     Attributes:
         rule_id: The rule that says so.
-        select: A SELECT over `{step}` of (holds, what was found, records concerned).
+        select: A SELECT over the step before, of (holds, what was found, records concerned).
         wanted: What must be true, as the end of a sentence.
         warns: Whether it is only counted.
     """

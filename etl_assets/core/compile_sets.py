@@ -209,7 +209,7 @@ def _inside(chain: Chain, rule_id: str, value: str, bounds: Bounds) -> tuple[str
 
 def _set_check(chain: Chain, rule: Assert) -> SetCheck | None:
     warns = rule.on_failure == "warn"
-    loaded = f"FROM {{step}} WHERE {OUT} IS NULL"
+    loaded = f"FROM {chain.previous} WHERE {OUT} IS NULL"
     if rule.unique is not None:
         names = column_list(chain.column(name, rule.id).name for name in rule.unique)
         first = f"concat_ws(', ', {', '.join(f'CAST({quote_identifier(n)} AS VARCHAR)' for n in rule.unique)})"
