@@ -6,6 +6,7 @@ stay text until a model reads them.
 """
 
 import difflib
+import re
 from collections.abc import Sequence
 from typing import Any, TypeVar, get_args
 
@@ -22,14 +23,22 @@ Path = tuple[str | int, ...]
 _MERGE = "tag:yaml.org,2002:merge"
 
 
+_TIMESTAMP, _BOOLEAN = "tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:bool"
+
+
 class _Loader(yaml.SafeLoader):
-    """SafeLoader without timestamps: a date is checked by the model that expects one."""
+    """SafeLoader without timestamps, and with the booleans of YAML 1.2, as editors have them.
+
+    A date is checked by the model that expects one. Of YAML 1.1's booleans, `on` is a key of
+    lookups and `no` is Norway.
+    """
 
 
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in (_TIMESTAMP, _BOOLEAN)]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+_Loader.add_implicit_resolver(_BOOLEAN, re.compile(r"true|True|TRUE|false|False|FALSE"), [*"tTfF"])
 
 
 class Document:
@@ -79,7 +88,7 @@ class Document:
             for key, value in node.value:
                 name = str(key.value)
                 plain = isinstance(key, yaml.ScalarNode) and key.tag != _MERGE
-                same = loader.construct_object(key) if plain else name  # yes, Yes: both true
+                same = loader.construct_object(key) if plain else name  # true, True: one key
                 if same in seen:
                     line = key.start_mark.line + 1
                     raise DocumentError(self.source, [f"line {line}: `{name}` is written twice"])

@@ -15,7 +15,7 @@ HEAD = "dataset: sales\nprimary_key: [a]\nquery: SELECT a FROM t\n"
         ("a: 1\nb: 2\na: 3\n", 3, "a"),
         ("x:\n  - {a: 1,\n     a: 2}\n", 3, "a"),
         ("a: 1\n'a': 2\n", 2, "a"),
-        ("x: {yes: 1, Yes: 2}\n", 1, "Yes"),
+        ("x: {true: 1, True: 2}\n", 1, "True"),
         ("x: {1: a, 0x1: b}\n", 1, "0x1"),
     ],
 )
@@ -26,6 +26,13 @@ def test_a_mapping_key_written_twice_is_refused(text: str, line: int, key: str) 
 
 def test_dates_stay_text_until_a_model_reads_them() -> None:
     assert Document("2017-02-30: 2017-12-25\n", "some.yaml").data == {"2017-02-30": "2017-12-25"}
+
+
+def test_only_true_and_false_are_booleans() -> None:
+    """Norway's code was false, and the `on` of a lookup a key that nobody wrote."""
+    text = "{on: [NO, yes, Off, y], off: [true, False, TRUE]}\n"
+    read = Document(text, "some.yaml").data
+    assert read == {"on": ["NO", "yes", "Off", "y"], "off": [True, False, True]}
 
 
 def test_anchors_and_merged_mappings_work() -> None:
