@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 if TYPE_CHECKING:
@@ -172,6 +172,22 @@ class ColumnType:
         return core_schema.no_info_plain_validator_function(
             read, serialization=core_schema.plain_serializer_function_ser_schema(str)
         )
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Tell editors how types are written, in any case."""
+        del schema, handler
+        plain = [name for name, row in TYPES.items() if not row.arguments]
+        forms = [
+            "".join(f"[{c.upper()}{c}]" for c in name)
+            + (r"\s*\(\s*" + r"\s*,\s*".join([r"\d+"] * row.arguments) + r"\s*\)")
+            * bool(row.arguments)
+            for name, row in TYPES.items()
+        ]
+        pattern = {"type": "string", "pattern": rf"^\s*({'|'.join(forms)})\s*$"}
+        return {"anyOf": [{"enum": plain}, pattern]}
 
 
 ColumnName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=63)]
