@@ -138,15 +138,12 @@ def read_folder(folder: Path, datasets: Collection[str]) -> dict[str, object]:
         DocumentError: When one is not valid.
         RegistryError: When one cannot be read.
     """
-    registry = FileRegistry(folder, datasets).read()
+    store = FileRegistry(folder, datasets)
+    registry = store.read()
     for problem in registry.problems.values():
         source, _, said = problem.partition(", ")
         raise DocumentError(source, [said])
-    texts = {}
-    for name in registry.rule_sets:
-        file = next(f for f in sorted((folder / "rules").glob(f"{name}.y*ml")))
-        texts[name] = file.read_text(encoding="utf-8")
-    return documents_of(registry, texts)
+    return documents_of(registry, store.rule_texts())
 
 
 def _texts(documents: Mapping[str, object]) -> dict[str, str]:

@@ -29,6 +29,23 @@ _SMALLEST = Decimal("1E-120")
 
 
 @dataclass(frozen=True)
+class Aside:
+    """A text that is kept beside its item, in parts, because an item holds 400 KB at most.
+
+    Attributes:
+        sha256: Of its UTF-8 bytes; names it.
+        bytes: How many.
+        version: What the text says, so that it is known of a text that is damaged.
+        comment: As `version`.
+    """
+
+    sha256: str
+    bytes: int
+    version: int
+    comment: str
+
+
+@dataclass(frozen=True)
 class Stored:
     """One document as the registry holds it.
 
@@ -41,6 +58,7 @@ class Stored:
         updated_at: When, ISO 8601, UTC.
         removed: Whether this version is its removal.
         fault: Why it cannot be read; empty when it can.
+        aside: Where its text is kept, when that is not in the item.
     """
 
     id: str
@@ -51,6 +69,7 @@ class Stored:
     updated_at: str = ""
     removed: bool = False
     fault: str = ""
+    aside: Aside | None = None
 
     @property
     def written(self) -> str:

@@ -147,6 +147,14 @@ def next_version(
     return made
 
 
+def instant(text: str) -> dt.datetime | None:
+    """Return the time that ISO 8601 text says, as UTC; None when it says none."""
+    try:
+        return dt.datetime.fromisoformat(text).astimezone(dt.UTC)
+    except ValueError:
+        return None
+
+
 def lost_race(versions: Sequence[RuleVersion], dataset: str, over: int) -> RegistryError:
     """Return the error of an author whose base is no longer what counts."""
     winner = current_of(versions)

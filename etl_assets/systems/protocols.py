@@ -15,6 +15,7 @@ from etl_assets.core.datasets import Dataset
 from etl_assets.core.manifest import Load, Part, Stage, Touched
 from etl_assets.core.registry import Registry
 from etl_assets.core.retention import StoredObject
+from etl_assets.core.rule_versions import RuleVersion
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,43 @@ class RegistryStore(Protocol):
 
     def check(self) -> list[Check]:
         """Return whether it can be reached, read and written."""
+        ...
+
+    def rule_versions(self, dataset: str) -> list[RuleVersion]:
+        """Return every version of a dataset's rules, newest first; none when there never was one.
+
+        The version that counts is `current`; none is where the dataset's own rules count. A
+        version whose text is damaged is there with its fault.
+
+        Raises:
+            RegistryError: When they cannot be read.
+            DocumentError: When the number of the version that counts is uncertain.
+            TransientError: When the registry is busy or cannot be reached.
+        """
+        ...
+
+    def publish_rules(
+        self, dataset: str, text: str, *, over: int, by: str, at: dt.datetime, comment: str
+    ) -> RuleVersion:
+        """Write a version of a dataset's rules over the one an edit began with.
+
+        Args:
+            dataset: Whose rules.
+            text: The author's YAML; its `version` and `comment` are replaced.
+            over: The version the edit began with; see `rule_versions.base_of`.
+            by: Who publishes.
+            at: When, with a time zone.
+            comment: Why.
+
+        Returns:
+            Version `over` + 1, which counts now.
+
+        Raises:
+            RegistryError: When another version counts by now, with who published it; nothing
+                was written. Or when the registry cannot be written.
+            DocumentError: When the text is not valid, or there is no such dataset.
+            TransientError: When the registry is busy or cannot be reached.
+        """
         ...
 
 

@@ -7,6 +7,8 @@
     REGISTRY        RULES#sales    document (S: YAML), …
     CAMPAIGN#CJ15   v000000012     what version 12 was, kept for good
 
+A text that an item cannot hold is kept beside it: registry_dynamodb_texts.py.
+
 The current documents share one partition, so one paginated, consistent Query reads them
 all. Every write is a transaction: the head from the revision read to the next, each
 document from the version read to the next, and its history. A removed document stays as an
@@ -26,16 +28,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from etl_assets.core.errors import (
-    DocumentError,
-    EtlError,
-    PermanentError,
-    RegistryError,
-    TransientError,
-)
+from etl_assets.core.errors import RegistryError, TransientError
 from etl_assets.core.registry import Registry
 from etl_assets.core.registry_items import Stored, registry_of
 from etl_assets.core.registry_push import Change
+from etl_assets.core.rule_versions import RuleVersion
+from etl_assets.systems import registry_dynamodb_rules as rules
 from etl_assets.systems.aws import ATTEMPTS, Place, aws_explained, error_code, make_client
 from etl_assets.systems.protocols import Check
 from etl_assets.systems.registry_dynamodb_items import (
@@ -45,6 +43,7 @@ from etl_assets.systems.registry_dynamodb_items import (
     transactions,
     unpack,
 )
+from etl_assets.systems.registry_dynamodb_texts import AsideTexts
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -105,6 +104,7 @@ class DynamoDBRegistry:
         self.datasets = datasets
         self._attempts = attempts
         self.pause = pause
+        self._texts = AsideTexts(place.name)
 
     @property
     def name(self) -> str:
@@ -118,13 +118,21 @@ class DynamoDBRegistry:
 
     def read(self) -> Registry:
         """Return everything; see `RegistryStore.read`."""
+        return registry_of(self.filled().documents.values(), self.datasets, self.name)
+
+    def filled(self) -> Snapshot:
+        """Return every document with its version; as `snapshot`, but never of an empty registry.
+
+        Raises:
+            RegistryError: When nothing was ever written.
+        """
         snapshot = self.snapshot()
         if not snapshot.revision:
             raise RegistryError(
                 f"The registry in {self.name} was never filled.",
                 "Fill it: `etl-assets registry push DIR`.",
             )
-        return registry_of(snapshot.documents.values(), self.datasets, self.name)
+        return snapshot
 
     def snapshot(self, *, unfinished: bool = False) -> Snapshot:
         """Return every document with its version.
@@ -147,6 +155,7 @@ class DynamoDBRegistry:
                 continue
             documents = {stored.id: stored for stored in self._documents()}
             if _agree(head, documents):
+                documents = {id_: self._whole(stored) for id_, stored in documents.items()}
                 push_id = str(head.get("unfinished", ""))
                 return Snapshot(int(head["revision"]), str(by), str(at), push_id, documents)
         raise TransientError(
@@ -174,7 +183,8 @@ class DynamoDBRegistry:
         """
         revision = over.revision
         stamp = {"updated_by": by, "updated_at": f"{at:%Y-%m-%dT%H:%M:%SZ}"}
-        for last, some in transactions(changes):
+        held = [self._texts.put_aside(self.client, change) for change in changes]
+        for last, some in transactions(held):
             revision += 1
             mark = {} if last else {"unfinished": push_id}
             self._transact(Transaction(self.place.name, revision, {**stamp, **mark}, some).items())
@@ -252,7 +262,10 @@ class DynamoDBRegistry:
                 ScanIndexForward=False,
             ):
                 found += [stored_of({**item, "SK": item["PK"]}) for item in page["Items"]]
-        return found
+        return [self._whole(stored) for stored in found]
+
+    def _whole(self, stored: Stored) -> Stored:
+        return self._texts.whole(self.client, stored)
 
     def create(self) -> bool:
         """Make the table and an empty head; see `registry_dynamodb_table.create_table`."""
@@ -262,27 +275,19 @@ class DynamoDBRegistry:
 
     def check(self) -> list[Check]:
         """Return whether the table can be read and written, is valid, and is backed up."""
-        from etl_assets.systems.registry_dynamodb_table import table_notes
+        from etl_assets.systems.registry_dynamodb_table import check_table
 
-        try:
-            registry = self.read()
-            notes = table_notes(self)
-        except (RegistryError, DocumentError, PermanentError, TransientError) as error:
-            return [Check("readable", ok=False, detail=error.message, remedy=_remedy(error))]
-        rules = ", ".join(f"{n} v{r.version}" for n, r in sorted(registry.rule_sets.items()))
-        readable = f"{len(registry.campaigns)} campaigns; rules: {rules or 'none'}"
-        return [
-            Check("readable", ok=True, detail=readable),
-            *notes,
-            *(
-                Check(f"campaign {key}", ok=False, detail=problem, remedy="Correct the item.")
-                for key, problem in registry.problems.items()
-            ),
-        ]
+        return check_table(self)
 
+    def rule_versions(self, dataset: str) -> list[RuleVersion]:
+        """Return every version of a dataset's rules; see `RegistryStore.rule_versions`."""
+        return rules.rule_versions(self, dataset)
 
-def _remedy(error: EtlError) -> str:
-    return error.remedy or "Correct ETL_ASSETS_REGISTRY."
+    def publish_rules(
+        self, dataset: str, text: str, *, over: int, by: str, at: dt.datetime, comment: str
+    ) -> RuleVersion:
+        """Publish a version of a dataset's rules; see `RegistryStore.publish_rules`."""
+        return rules.publish_rules(self, dataset, text, over=over, by=by, at=at, comment=comment)
 
 
 def _agree(head: Mapping[str, Any], documents: Mapping[str, Stored]) -> bool:

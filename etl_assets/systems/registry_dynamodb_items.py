@@ -1,14 +1,17 @@
 """The items of the registry's table: read one by one, written within DynamoDB's limits."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from etl_assets.core.errors import RegistryError
-from etl_assets.core.registry_items import Stored, from_stored, to_stored
+from etl_assets.core.registry_items import Aside, Stored, from_stored, to_stored
 from etl_assets.core.registry_push import Change
 
 LARGEST_ITEM = 400 * 1024
+LARGEST_TEXT = 350 * 1024
+"""A text whose item would be larger is kept aside; some room is left below DynamoDB's limit."""
+
 LARGEST_TRANSACTION = 3_500_000
 """DynamoDB takes 4 MB; what is left is for names and the head."""
 
@@ -66,9 +69,8 @@ class Transaction:
 
     def _document(self, change: Change) -> list[dict[str, Any]]:
         version = change.version + 1
-        content = {"removed": True} if change.document is None else {"document": change.document}
         item = {
-            **content,
+            **_content(change.document),
             "version": version,
             "revision": self.revision,
             "updated_by": self.stamp["updated_by"],
@@ -95,6 +97,13 @@ class Transaction:
         return [{"Put": current}, {"Put": history}]
 
 
+def _content(document: object) -> dict[str, object]:
+    """Return the attributes that say what a document says."""
+    if document is None:
+        return {"removed": True}
+    return {"aside": asdict(document)} if isinstance(document, Aside) else {"document": document}
+
+
 def transactions(changes: Sequence[Change]) -> Iterator[tuple[bool, list[Change]]]:
     """Yield the changes in as many transactions as they need, and whether it is the last.
 
@@ -104,12 +113,11 @@ def transactions(changes: Sequence[Change]) -> Iterator[tuple[bool, list[Change]
     groups: list[list[Change]] = [[]]
     room = LARGEST_TRANSACTION
     for change in changes:
-        size = _item_bytes(change)
+        size = item_bytes(change)
         if size > LARGEST_ITEM:
             raise RegistryError(
                 f"{change.id} has {size / 1024:,.0f} KB; DynamoDB takes 400 KB per item.",
-                "Make it smaller: a long table of values belongs into a table of the source,"
-                " joined by the dataset's query.",
+                "Make it smaller; only the texts of rule sets may be larger.",
             )
         if len(groups[-1]) == DOCUMENTS_AT_ONCE or room < 2 * size:
             groups.append([])
@@ -154,15 +162,16 @@ def stored_of(item: Mapping[str, Any]) -> Stored:
         if not isinstance(version, int) or not isinstance(revision, int):
             version, revision, fault = 0, 0, "`version` or `revision` is missing or no number"
         document = None if removed else from_stored(values.get("document"))
-    except ValueError as error:
+        aside = Aside(**values["aside"]) if "aside" in values and not removed else None
+    except (ValueError, TypeError) as error:
         return Stored(id_, fault=str(error))
     by, at = str(values.get("updated_by", "?")), str(values.get("updated_at", "?"))
-    return Stored(id_, document, version, revision, by, at, removed, fault)
+    return Stored(id_, document, version, revision, by, at, removed, fault, aside)
 
 
-def _item_bytes(change: Change) -> int:
+def item_bytes(change: Change) -> int:
     """Return about what DynamoDB counts for a document's item, and rather more than less."""
-    return 300 + len(change.id) + _bytes(pack({"document": change.document}))
+    return 300 + len(change.id) + _bytes(pack(_content(change.document)))
 
 
 def _bytes(value: object) -> int:

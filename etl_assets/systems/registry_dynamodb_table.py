@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from etl_assets.core.errors import RegistryError
+from etl_assets.core.errors import DocumentError, PermanentError, RegistryError, TransientError
 from etl_assets.systems.aws import aws_explained, error_code
 from etl_assets.systems.protocols import Check
 from etl_assets.systems.registry_dynamodb_items import pack
@@ -95,7 +95,27 @@ def _put_head(registry: "DynamoDBRegistry") -> None:
     )
 
 
-def table_notes(registry: "DynamoDBRegistry") -> list[Check]:
+def check_table(registry: "DynamoDBRegistry") -> list[Check]:
+    """Return whether the table can be read and written, is valid, and is backed up."""
+    try:
+        found = registry.read()
+        notes = _notes(registry)
+    except (RegistryError, DocumentError, PermanentError, TransientError) as error:
+        remedy = error.remedy or "Correct ETL_ASSETS_REGISTRY."
+        return [Check("readable", ok=False, detail=error.message, remedy=remedy)]
+    rules = ", ".join(f"{n} v{r.version}" for n, r in sorted(found.rule_sets.items()))
+    readable = f"{len(found.campaigns)} campaigns; rules: {rules or 'none'}"
+    return [
+        Check("readable", ok=True, detail=readable),
+        *notes,
+        *(
+            Check(f"campaign {key}", ok=False, detail=problem, remedy="Correct the item.")
+            for key, problem in found.problems.items()
+        ),
+    ]
+
+
+def _notes(registry: "DynamoDBRegistry") -> list[Check]:
     """Return whether this process may write, and whether the table is backed up."""
     client, table = registry.client, registry.place.name
 
@@ -115,7 +135,7 @@ def table_notes(registry: "DynamoDBRegistry") -> list[Check]:
 
     recovery = _note(backups)
     return [
-        Check("writable (only `registry push` writes)", ok=True, detail=_note(write)),
+        Check("writable (only `registry push` and `rules` write)", ok=True, detail=_note(write)),
         Check(
             "point-in-time recovery",
             ok=recovery != "disabled",

@@ -3,18 +3,22 @@
 campaigns.yaml          campaigns: [{key: CJ15, start: 2017-09-20, end: 2018-02-28, …}, …]
 calendar.yaml           calendar: {2017-12-25: [], 2017-12-26: [CJ15]}      (may be absent)
 rules/<dataset>.yaml    version: 1, comment: …, rules: […]                  (may be absent)
+rules/history           what `etl-assets rules publish` keeps: see registry_files_rules.py
 """
 
+import datetime as dt
 import os
 from collections.abc import Collection
 from pathlib import Path
 
 from etl_assets.core.documents import Document
 from etl_assets.core.errors import DocumentError, RegistryError
-from etl_assets.core.expressions import nearest
 from etl_assets.core.registry import Registry, parse_campaigns, parse_entries
+from etl_assets.core.rule_versions import RuleVersion
 from etl_assets.core.rules import RuleSet
 from etl_assets.systems.protocols import Check
+from etl_assets.systems.registry_files_rules import RuleFiles
+from etl_assets.systems.registry_folder import names_in, text_of
 
 
 class FileRegistry:
@@ -29,44 +33,39 @@ class FileRegistry:
         """
         self.folder = folder
         self._datasets = datasets
+        self._rules = RuleFiles(folder, datasets)
 
     def read(self) -> Registry:
         """Return everything; see `RegistryStore.read`."""
         campaigns, problems = parse_campaigns(self._document("campaigns.yaml"), self._datasets)
         keys = {*campaigns, *problems}
-        calendar = "calendar.yaml" in self._names(self.folder)
+        calendar = "calendar.yaml" in names_in(self.folder)
         entries = parse_entries(self._document("calendar.yaml"), keys) if calendar else {}
         return Registry(campaigns, entries, self._rule_sets(), problems)
 
+    def rule_texts(self) -> dict[str, str]:
+        """Return the text of each rule set that counts, by dataset; errors as `read`."""
+        return {dataset: text for dataset, (_, text) in self._rules.texts().items()}
+
+    def rule_versions(self, dataset: str) -> list[RuleVersion]:
+        """Return every version of a dataset's rules; see `RegistryStore.rule_versions`."""
+        return self._rules.versions(dataset)
+
+    def publish_rules(
+        self, dataset: str, text: str, *, over: int, by: str, at: dt.datetime, comment: str
+    ) -> RuleVersion:
+        """Publish a version of a dataset's rules; see `RegistryStore.publish_rules`."""
+        return self._rules.publish(dataset, text, over=over, by=by, at=at, comment=comment)
+
     def _rule_sets(self) -> dict[str, RuleSet]:
         found: dict[str, RuleSet] = {}
-        there = "rules" in self._names(self.folder)
-        for name in self._names(self.folder / "rules") if there else []:
-            dataset, _, extension = name.rpartition(".")
-            if name.startswith(".") or extension not in ("yaml", "yml"):
-                continue
-            if dataset not in self._datasets:
-                hint = nearest(dataset, self._datasets)
-                raise DocumentError(f"rules/{name}", [f"there is no dataset `{dataset}`{hint}"])
-            if dataset in found:
-                raise DocumentError(f"rules/{name}", ["another document has this dataset's rules"])
-            document = self._document(f"rules/{name}")
+        for dataset, (name, text) in self._rules.texts().items():
+            document = Document(text, name)
             found[dataset] = document.validate(RuleSet, document.data)
         return found
 
-    def _names(self, folder: Path) -> list[str]:
-        """Return what is in a folder; one that cannot be read is never an empty one."""
-        try:
-            return sorted(entry.name for entry in os.scandir(folder))
-        except OSError as error:
-            raise _unreadable(folder, error.strerror or "") from error
-
     def _document(self, name: str) -> Document:
-        try:
-            return Document((self.folder / name).read_text(encoding="utf-8"), name)
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-            raise _unreadable(self.folder / name, reason or "") from error
+        return Document(text_of(self.folder / name), name)
 
     def check(self) -> list[Check]:
         """Return whether the folder can be read and written, and its documents are valid."""
@@ -91,11 +90,3 @@ class FileRegistry:
             for key, problem in registry.problems.items()
         ]
         return checks
-
-
-def _unreadable(path: Path, reason: str) -> RegistryError:
-    return RegistryError(
-        f"The registry's {path} cannot be read ({reason}).",
-        "Check ETL_ASSETS_REGISTRY and the permissions; `etl-assets demo --no-refresh` makes a"
-        " sample registry.",
-    )
