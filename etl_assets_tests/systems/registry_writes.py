@@ -24,3 +24,10 @@ def put_item(
 def write(registry: DynamoDBRegistry, *changes: Change, by: str = "bert") -> int:
     """Write documents over what the registry says now; return its new revision."""
     return registry.write(changes, registry.snapshot(), by=by, at=AT, push_id="t")
+
+
+def long_rules(entries: int) -> str:
+    """Return a rule set with a map of so many entries, beyond ASCII."""
+    head = "rules:\n- id: streets\n  kind: map\n  column: note\n  unmapped: keep\n  values:\n"
+    lines = (f"    Straße {n}: Löbauer Straße Nº {n:05} 北京 😀\n" for n in range(entries))
+    return head + "".join(lines)

@@ -158,16 +158,15 @@ def test_an_item_larger_than_dynamodb_takes_is_refused_by_name(
     filled_registry: DynamoDBRegistry,
 ) -> None:
     snapshot = filled_registry.snapshot()
-    long = Change("RULES#sales", "# " + "x" * (400 * 1024), 0)
-    with pytest.raises(RegistryError, match=r"RULES#sales has 40\d KB; DynamoDB takes 400") as e:
+    long = Change("CAMPAIGN#B", {**SPRING, "name": "x" * (400 * 1024)}, 0)
+    with pytest.raises(RegistryError, match=r"CAMPAIGN#B has 40\d KB; DynamoDB takes 400") as e:
         filled_registry.write(
             [Change("CAMPAIGN#A", SPRING, 0), long], snapshot, by="b", at=AT, push_id="t"
         )
     assert "smaller" in e.value.remedy
     assert filled_registry.snapshot() == snapshot
-    fits = Change("RULES#sales", "rules: [] # " + "x" * (399 * 1024), 0)
-    write(filled_registry, fits)
-    assert filled_registry.read().rule_sets["sales"].rules == ()
+    write(filled_registry, Change("CAMPAIGN#B", {**SPRING, "name": "x" * (399 * 1024)}, 0))
+    assert "B" in filled_registry.read().campaigns
 
 
 def many(count: int, size: int = 0) -> list[Change]:
