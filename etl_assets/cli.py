@@ -18,6 +18,7 @@ from rich.text import Text
 
 from etl_assets import __version__
 from etl_assets.cli_registry import registry as registry_commands
+from etl_assets.cli_rules import rules as rules_commands
 from etl_assets.cli_staging import staging as staging_commands
 from etl_assets.core.errors import EtlError
 from etl_assets.core.registry import Registry
@@ -278,6 +279,7 @@ def _progress_line(number: int, total: int, results: list[Any]) -> str:
 
 
 cli.add_command(registry_commands)
+cli.add_command(rules_commands)
 cli.add_command(staging_commands)
 
 

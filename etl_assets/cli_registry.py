@@ -43,7 +43,7 @@ def push(folder: Path, *, by: str | None, take_over: bool) -> None:
 
     store = _store()
     done = push_folder(
-        store, folder, by=by or _user(), at=dt.datetime.now(dt.UTC), take_over=take_over
+        store, folder, by=by or this_user(), at=dt.datetime.now(dt.UTC), take_over=take_over
     )
     for id_ in done.written:
         say(f"written  {id_}")
@@ -96,7 +96,8 @@ def _store() -> DynamoDBRegistry:
     return connect.open_dynamodb(settings.registry_url, settings.datasets.keys())
 
 
-def _user() -> str:
+def this_user() -> str:
+    """Return the name of this process's user; its number where it has none."""
     try:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:  # a container whose user has no name

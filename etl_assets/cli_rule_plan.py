@@ -141,7 +141,7 @@ def plan(
 
     The exit code is 1 when the rules would fail a campaign.
     """
-    from etl_assets.display_rules import plan_view
+    from etl_assets.display_plan import plan_view
     from etl_assets.pages import write_page
 
     draft = Draft.read(file, dataset_name)

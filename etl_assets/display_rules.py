@@ -1,93 +1,73 @@
-"""How the command line shows what rules would change."""
+"""How the command line shows versions of rules, and what differs between two."""
 
-from collections.abc import Iterator
+import difflib
+from collections.abc import Sequence
 
-from rich.console import Group, RenderableType
+from rich import box
 from rich.markup import escape
+from rich.table import Table
 from rich.text import Text
 
-from etl_assets.display import new_table
-from etl_assets.rule_diff import Difference
-from etl_assets.rule_plan import KeyPlan, Plan
+from etl_assets.core.errors import DocumentError
+from etl_assets.core.rule_versions import RuleVersion
 
-_SHOWN_COLUMNS = 12
+_DIGITS = 12
+"""So many of a digest tell versions apart."""
 
-
-def plan_view(plan: Plan) -> Group:
-    """Return a plan for people: the numbers of all campaigns, then each one's changes."""
-    return Group(*_parts(plan))
+_STYLES = {"+": "green", "-": "red", "@": "cyan"}
 
 
-def _parts(plan: Plan) -> Iterator[RenderableType]:
-    if not plan.keys:
-        yield "No campaign's records would change."
-    else:
-        table = new_table("key")
-        for name in (
-            "now",
-            "then",
-            "added",
-            "removed",
-            "changed",
-            "rejected\nnow",
-            "rejected\nthen",
-        ):
-            table.add_column(name, justify="right")
-        for key in plan.keys:
-            table.add_row(*_numbers(key))
-        yield table
-    for key in plan.keys:
-        yield from _changes(key)
-    if plan.schema:
-        yield Text(f"\nThe table {plan.table}", "bold")
-        yield from (f"  {escape(sentence)}" for sentence in plan.schema)
-    if plan.untouched:
-        yield f"\nNot touched: {', '.join(plan.untouched)}."
-    if plan.without_extract:
-        yield f"\nWithout a kept extract, so not known: {', '.join(plan.without_extract)}."
+def versions_table(versions: Sequence[RuleVersion]) -> Table:
+    """Return versions, with who published each and what is wrong with those not to be read."""
+    names = ("version", "", "published (UTC)", "by", "digest", "comment")
+    table = Table(*names, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    for version in versions:
+        digest, problem = _digest(version)
+        table.add_row(
+            str(version.version),
+            "[green]current[/]" if version.current else "",
+            f"{version.at:%Y-%m-%d %H:%M:%S}" if version.at else "",
+            escape(version.by) if version.by else "[dim]by hand[/]",
+            digest[:_DIGITS],
+            f"[red]{escape(problem)}[/]" if problem else escape(version.comment),
+        )
+    return table
 
 
-def _numbers(key: KeyPlan) -> list[str]:
-    if key.difference is None:
-        return [key.key, "[red]fails[/]" if key.before.error else f"{key.before.records:,}",
-                "[red]fails[/]" if key.after.error else f"{key.after.records:,}"]  # fmt: skip
-    found = key.difference
-    numbers = (key.before.records, key.after.records, found.added, found.removed, found.changed,
-               key.before.rejected, key.after.rejected)  # fmt: skip
-    return [key.key, *(f"{number:,}" for number in numbers)]
+def version_row(version: RuleVersion) -> dict[str, object]:
+    """Return a version for JSON."""
+    digest, problem = _digest(version)
+    return {
+        "dataset": version.dataset,
+        "version": version.version,
+        "current": version.current,
+        "by": version.by or None,
+        "at": version.at.isoformat() if version.at else None,
+        "comment": version.comment,
+        "digest": digest or None,
+        "problem": problem or None,
+    }
 
 
-def _changes(key: KeyPlan) -> Iterator[RenderableType]:
-    yield Text(f"\n{key.key}", "bold")
-    for when, side in (("now", key.before), ("then", key.after)):
-        if side.error:
-            yield Text(f"  fails {when}: {side.error}", "red")
-    for name in dict.fromkeys([*key.before.outcomes, *key.after.outcomes]):
-        now, then = key.before.outcomes.get(name, 0), key.after.outcomes.get(name, 0)
-        if now != then:
-            yield f"  {escape(name)}: {now:,} [dim]→[/] {then:,} records"
-    if key.difference is not None:
-        yield from _differences(key.difference)
+def difference(old: RuleVersion, new: RuleVersion) -> Text:
+    """Return the lines that differ between two texts, with some around them; may be empty."""
+    lines = difflib.unified_diff(
+        old.text.splitlines(), new.text.splitlines(), _title(old), _title(new), lineterm=""
+    )
+    shown = Text()
+    for line in lines:
+        heading = line.startswith(("--- ", "+++ ")) and not shown.plain.count("\n") > 1
+        shown.append(line + "\n", "bold" if heading else _STYLES.get(line[:1], ""))
+    return shown
 
 
-def _differences(found: Difference) -> Iterator[RenderableType]:
-    for column in found.columns[:_SHOWN_COLUMNS]:
-        yield f"  [bold]{column.column}[/]: {column.cells:,} cells"
-        for sample in column.samples:
-            yield Text.assemble(
-                f"    {sample.record}: ", (_value(sample.before), "red"), " → ",
-                (_value(sample.after), "green"),
-            )  # fmt: skip
-    more = len(found.columns) - _SHOWN_COLUMNS
-    if more > 0:
-        yield f"  … and {more} more columns (--html shows all)"
-    for what, count, records in (
-        ("added", found.added, found.added_records),
-        ("removed", found.removed, found.removed_records),
-    ):
-        if count:
-            yield f"  {count:,} {what}, such as {escape('; '.join(records[:3]))}"
+def _title(version: RuleVersion) -> str:
+    return f"version {version.version}, {version.written}"
 
 
-def _value(text: str | None) -> str:
-    return "NULL" if text is None else text or "''"
+def _digest(version: RuleVersion) -> tuple[str, str]:
+    """Return a version's digest; or nothing, and why it has none."""
+    try:
+        return version.digest, ""
+    except DocumentError as error:
+        return "", "; ".join(error.problems)

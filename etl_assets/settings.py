@@ -112,6 +112,10 @@ class Settings:
             )
         return index_datasets(found)
 
+    def dataset_text(self, name: str) -> str:
+        """Return the text of the document of a dataset that there is."""
+        return _read(next(self.datasets_folder.glob(f"{name}.y*ml")))
+
     @property
     def dagster_home(self) -> Path:
         """Folder of Dagster's instance."""

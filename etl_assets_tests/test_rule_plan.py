@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from etl_assets.cli_rule_plan import lint, plan
 from etl_assets.core.errors import PermanentError
 from etl_assets.core.rules import RuleSet
-from etl_assets.display_rules import plan_view
+from etl_assets.display_plan import plan_view
 from etl_assets.pages import write_page
 from etl_assets.rule_plan import KeyPlan, Plan, plan_rules
 from etl_assets_tests.chain import Chain

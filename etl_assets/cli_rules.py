@@ -1,0 +1,243 @@
+"""`etl-assets rules`: the rules of a dataset, shown, compared, published and taken back."""
+
+import datetime as dt
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from etl_assets.cli_registry import this_user
+from etl_assets.core.documents import Document
+from etl_assets.core.errors import PermanentError
+from etl_assets.core.expressions import nearest
+from etl_assets.core.rule_schema import rule_set_schema
+from etl_assets.core.rule_texts import own_rules_text, stamped
+from etl_assets.core.rule_versions import (
+    RuleVersion,
+    base_of,
+    current_of,
+    find_version,
+    next_version,
+)
+from etl_assets.core.rules import RuleSet
+from etl_assets.display_stores import err, out, say
+from etl_assets.settings import Settings
+from etl_assets.systems.protocols import RegistryStore
+
+_DATASET = click.argument("dataset", metavar="DATASET")
+_JSON = click.option("--json", "json_", is_flag=True, help="Print JSON.")
+_BY = click.option("--by", help="Who publishes; the user of this process unless given.")
+_YES = click.option("--yes", is_flag=True, help="Publish without asking.")
+
+
+def _not_empty(_context: click.Context, _option: click.Parameter, value: str) -> str:
+    if not value.strip():
+        raise click.BadParameter("say why, in a sentence.")
+    return value.strip()
+
+
+_COMMENT = click.option(
+    "--comment", required=True, callback=_not_empty, help="Why; shown in the history."
+)
+
+
+@click.group()
+def rules() -> None:
+    """Show, compare, publish and take back the rules of a dataset; every version is kept."""
+
+
+@rules.command()
+@_DATASET
+@click.option("--version", "number", type=click.IntRange(0), help="Show this version.")
+def show(dataset: str, *, number: int | None) -> None:
+    """Print the rules that count, or those of a version; `> FILE` begins an edit."""
+    settings, store = _open(dataset)
+    versions = store.rule_versions(dataset)
+    if number is None and current_of(versions) is None:
+        shown = _own(settings, dataset, base_of(versions))
+    else:
+        shown = _find(settings, versions, dataset, base_of(versions) if number is None else number)
+    click.echo(shown.text.encode(), nl=False)
+
+
+@rules.command()
+@_DATASET
+@_JSON
+def history(dataset: str, *, json_: bool) -> None:
+    """List the versions, newest first: when, by whom and why."""
+    from etl_assets.display import print_json
+    from etl_assets.display_rules import version_row, versions_table
+
+    _, store = _open(dataset)
+    versions = store.rule_versions(dataset)
+    if json_:
+        print_json(out, [version_row(version) for version in versions])
+    elif versions:
+        out.print(versions_table(versions))
+    if not current_of(versions):
+        say(f"The rules in the document of {dataset} count; the registry has none.", err)
+
+
+@rules.command()
+@_DATASET
+@click.argument("old", metavar="N", type=click.IntRange(0))
+@click.argument("new", metavar="M", type=click.IntRange(0))
+def diff(dataset: str, old: int, new: int) -> None:
+    """Show what version M says otherwise than version N."""
+    from etl_assets.display_rules import difference
+
+    settings, store = _open(dataset)
+    versions = store.rule_versions(dataset)
+    shown = difference(*(_find(settings, versions, dataset, number) for number in (old, new)))
+    if shown:
+        out.print(shown, end="", soft_wrap=True)
+    else:
+        say(f"Versions {old} and {new} say the same.")
+
+
+@rules.command()
+def schema() -> None:
+    """Print the JSON Schema of a rule set's document, for editors."""
+    click.echo(json.dumps(rule_set_schema(), indent=2, ensure_ascii=False))
+
+
+@rules.command()
+@_DATASET
+@click.argument(
+    "file", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
+@_COMMENT
+@_BY
+@_YES
+@_JSON
+def publish(
+    dataset: str, file: Path, *, comment: str, by: str | None, yes: bool, json_: bool
+) -> None:
+    """Publish the rules in FILE over the version that FILE says it began with."""
+    settings, store = _open(dataset)
+    text = _read(file)
+    document = Document(text, file.name)
+    over = document.validate(RuleSet, document.data).version
+    versions = store.rule_versions(dataset)
+    made = next_version(
+        versions, dataset, text, over=over, by=by or this_user(), at=_moment(), comment=comment
+    )
+    _publish(settings, store, current_of(versions), made, yes=yes, json_=json_)
+
+
+@rules.command()
+@_DATASET
+@click.argument("number", metavar="N", type=click.IntRange(0))
+@_COMMENT
+@_BY
+@_YES
+@_JSON
+def rollback(
+    dataset: str, number: int, *, comment: str, by: str | None, yes: bool, json_: bool
+) -> None:
+    """Publish what version N said as a new version; nothing is removed from the history.
+
+    Version 0 is what the dataset's own document says.
+    """
+    settings, store = _open(dataset)
+    versions = store.rule_versions(dataset)
+    old = _find(settings, versions, dataset, number)
+    over = base_of(versions)
+    made = next_version(
+        versions, dataset, old.text, over=over, by=by or this_user(), at=_moment(), comment=comment
+    )
+    if not json_:
+        say(
+            f"Version {made.version} of the rules of {dataset} will say what version {number} said."
+        )
+    _publish(settings, store, current_of(versions), made, yes=yes, json_=json_)
+
+
+def _publish(
+    settings: Settings,
+    store: RegistryStore,
+    current: RuleVersion | None,
+    made: RuleVersion,
+    *,
+    yes: bool,
+    json_: bool,
+) -> None:
+    """Review a version that is to be, ask, and publish it.
+
+    Raises:
+        PermanentError: When nobody confirmed it.
+        RegistryError: When somebody else published meanwhile.
+    """
+    from etl_assets.display import print_json
+    from etl_assets.display_rules import version_row
+
+    if current and not current.fault and _unstamped(current) == _unstamped(made):
+        say(f"Nothing to publish: version {current.version} of {made.dataset} says that.", err)
+        made = current
+    else:
+        _review(settings, current, made, quiet=json_)
+        question = f"Publish it as version {made.version}?"
+        if not (yes or (not json_ and sys.stdin.isatty() and click.confirm(question))):
+            raise PermanentError("Nothing was published: nobody said yes.", "Add --yes.")
+        made = store.publish_rules(
+            made.dataset, made.text, over=made.version - 1, by=made.by,
+            at=made.at or _moment(), comment=made.comment,
+        )  # fmt: skip
+        say(f"Version {made.version} of the rules of {made.dataset} counts, by {made.by}.", err)
+    if json_:
+        print_json(out, version_row(made))
+
+
+def _review(
+    settings: Settings, current: RuleVersion | None, made: RuleVersion, *, quiet: bool
+) -> None:
+    """Show what a version changes; raise when it must not be published."""
+    from etl_assets.display_rules import difference
+
+    if quiet:
+        return
+    old = current or _own(settings, made.dataset, made.version - 1)
+    out.print(difference(old, made), end="", soft_wrap=True)
+
+
+def _find(
+    settings: Settings, versions: Sequence[RuleVersion], dataset: str, number: int
+) -> RuleVersion:
+    """Return a version; as version 0, unless there is one, the rules of the dataset's document."""
+    if not number and all(version.version for version in versions):
+        return _own(settings, dataset, 0)
+    return find_version(versions, dataset, number)
+
+
+def _own(settings: Settings, dataset: str, number: int) -> RuleVersion:
+    text = own_rules_text(settings.dataset_text(dataset), number)
+    return RuleVersion(dataset, number, text, "", None, "the rules of the dataset's document")
+
+
+def _unstamped(version: RuleVersion) -> str:
+    return stamped(version.text, 0, "", version.dataset)
+
+
+def _open(dataset: str) -> tuple[Settings, RegistryStore]:
+    settings = Settings.from_environment()
+    if dataset not in settings.datasets:
+        hint = nearest(dataset, settings.datasets) or "."
+        raise PermanentError(
+            f"There is no dataset {dataset}{hint}",
+            f"The datasets are {', '.join(sorted(settings.datasets))}.",
+        )
+    return settings, settings.open_registry()
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_bytes().decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise PermanentError(f"{file} cannot be read ({reason}).", "Correct the file.") from error
+
+
+def _moment() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
