@@ -13,7 +13,7 @@ from etl_assets.core.documents import Document
 from etl_assets.core.errors import PermanentError
 from etl_assets.core.expressions import nearest
 from etl_assets.core.rule_schema import rule_set_schema
-from etl_assets.core.rule_texts import own_rules_text, stamped
+from etl_assets.core.rule_texts import OWN, own_rules_text, stamped
 from etl_assets.core.rule_versions import (
     RuleVersion,
     base_of,
@@ -213,7 +213,7 @@ def _find(
 
 def _own(settings: Settings, dataset: str, number: int) -> RuleVersion:
     text = own_rules_text(settings.dataset_text(dataset), number)
-    return RuleVersion(dataset, number, text, "", None, "the rules of the dataset's document")
+    return RuleVersion(dataset, number, text, "", None, OWN)
 
 
 def _unstamped(version: RuleVersion) -> str:

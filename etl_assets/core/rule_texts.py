@@ -6,6 +6,9 @@ import yaml
 
 from etl_assets.core.errors import DocumentError
 
+OWN = "The rules of the dataset's document."
+"""The comment of rules that were never published."""
+
 _UNBROKEN = 1 << 30
 """A line's width that no comment reaches."""
 
@@ -53,14 +56,15 @@ def own_rules_text(document: str, version: int) -> str:
         document: The dataset's document, valid.
         version: What the edit is to be published over.
     """
+    head = f"version: {version}\ncomment: {OWN}\n"
     root = yaml.compose(document, Loader=yaml.SafeLoader)
     for key, value in root.value if root else ():
         if key.value == "rules":
             lines = document[key.start_mark.index : value.end_mark.index].splitlines()
             while len(lines) > 1 and (not lines[-1].strip() or lines[-1].startswith("#")):
                 lines.pop()  # what stands before the next key belongs to that
-            return "\n".join([f"version: {version}", *lines, ""])
-    return f"version: {version}\nrules: []\n"
+            return head + "\n".join([*lines, ""])
+    return f"{head}rules: []\n"
 
 
 class _Top:

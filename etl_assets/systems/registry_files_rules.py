@@ -201,10 +201,11 @@ class RuleFiles:
         return names_in(folder)
 
     def _kept(self, dataset: str, file: Path) -> RuleVersion:
-        header, _, text = text_of(file).partition("\n")
+        whole = text_of(file)
+        header, _, text = whole.partition("\n")
         match = _HEADER.fullmatch(header)
         by, at = (match[1] or "", instant(match[2])) if match else ("", _modified(file))
-        text = text if match else f"{header}\n{text}"
+        text = text if match else whole
         version, comment, fault = int(file.name[1:-5]), "", ""
         try:
             says, comment = said(text, file.name)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from etl_assets.core.datasets import parse_dataset
 from etl_assets.core.documents import Document
 from etl_assets.core.errors import DocumentError
-from etl_assets.core.rule_texts import own_rules_text, said, stamped
+from etl_assets.core.rule_texts import OWN, own_rules_text, said, stamped
 from etl_assets.core.rules import RuleSet
 from etl_assets.settings import PACKAGED_DATASETS
 
@@ -105,15 +105,15 @@ def test_an_edit_can_begin_with_the_rules_of_a_datasets_document(path: object) -
     text = getattr(path, "read_text")(encoding="utf-8")  # noqa: B009
     document = Document(own_rules_text(text, 3), "x")
     assert document.validate(RuleSet, document.data) == RuleSet(
-        version=3, rules=parse_dataset(text, "x").rules
+        version=3, comment=OWN, rules=parse_dataset(text, "x").rules
     )
 
 
 def test_the_rules_of_a_document_are_taken_without_what_follows_them() -> None:
     before = "dataset: sales\nprimary_key: [a]\nquery: SELECT a FROM b\n"
     rules = "rules:  # all\n  # the one\n  - {id: a, kind: filter, keep: a > 0}\n"
-    assert own_rules_text(before + rules + "\n# of\n\n# more\nowner: team:x\n", 0) == (
-        f"version: 0\n{rules}"
-    )
-    assert own_rules_text(before, 5) == "version: 5\nrules: []\n"
-    assert own_rules_text("{dataset: sales, rules: [], query: x}", 5) == "version: 5\nrules: []\n"
+    head = "version: 0\ncomment: The rules of the dataset's document.\n"
+    after = "\n# of\n\n# more\nowner: team:x\n"
+    assert own_rules_text(before + rules + after, 0) == head + rules
+    assert own_rules_text(before, 0) == f"{head}rules: []\n"
+    assert own_rules_text("{dataset: sales, rules: [], query: x}", 0) == f"{head}rules: []\n"
