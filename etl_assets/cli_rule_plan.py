@@ -66,8 +66,13 @@ class Draft:
             raise PermanentError(
                 f"{file} cannot be read ({reason}).", "Name another file."
             ) from error
+        return cls.of(settings, name, file.name, text)
+
+    @classmethod
+    def of(cls, settings: Settings, dataset: str, name: str, text: str) -> "Draft":
+        """Return a text as a draft of a dataset's rules; errors as `RegistryStore.read`."""
         registry = settings.open_registry().read()
-        return cls(settings, settings.datasets[name], registry, file.name, text)
+        return cls(settings, settings.datasets[dataset], registry, name, text)
 
     def lint(self) -> Linted:
         """Check the document; errors as `lint_rules` and `columns_of`."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from etl_assets.cli_registry import this_user
-from etl_assets.core.documents import Document
+from etl_assets.cli_rule_plan import DATASET, FILE, Draft, lint, plan
 from etl_assets.core.errors import PermanentError
 from etl_assets.core.expressions import nearest
 from etl_assets.core.rule_schema import rule_set_schema
@@ -21,14 +21,17 @@ from etl_assets.core.rule_versions import (
     find_version,
     next_version,
 )
-from etl_assets.core.rules import RuleSet
 from etl_assets.display_stores import err, out, say
+from etl_assets.rule_lint import parse_rule_set
 from etl_assets.settings import Settings
 from etl_assets.systems.protocols import RegistryStore
 
 _DATASET = click.argument("dataset", metavar="DATASET")
 _JSON = click.option("--json", "json_", is_flag=True, help="Print JSON.")
 _BY = click.option("--by", help="Who publishes; the user of this process unless given.")
+_FAILING = click.option(
+    "--allow-failing", is_flag=True, help="Publish also what would fail a campaign."
+)
 _YES = click.option("--yes", is_flag=True, help="Publish without asking.")
 
 
@@ -104,27 +107,41 @@ def schema() -> None:
 
 
 @rules.command()
-@_DATASET
-@click.argument(
-    "file", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path)
-)
+@FILE
+@DATASET
 @_COMMENT
 @_BY
 @_YES
+@_FAILING
 @_JSON
 def publish(
-    dataset: str, file: Path, *, comment: str, by: str | None, yes: bool, json_: bool
+    file: Path,
+    *,
+    dataset_name: str | None,
+    comment: str,
+    by: str | None,
+    yes: bool,
+    allow_failing: bool,
+    json_: bool,
 ) -> None:
-    """Publish the rules in FILE over the version that FILE says it began with."""
-    settings, store = _open(dataset)
-    text = _read(file)
-    document = Document(text, file.name)
-    over = document.validate(RuleSet, document.data).version
-    versions = store.rule_versions(dataset)
+    """Publish the rules in FILE over the version that FILE says it began with.
+
+    They are linted and planned first; rules that would fail a campaign are not published.
+    """
+    draft = Draft.read(file, dataset_name)
+    store = draft.settings.open_registry()
+    over = parse_rule_set(draft.text, draft.name).version
+    versions = store.rule_versions(draft.dataset.name)
     made = next_version(
-        versions, dataset, text, over=over, by=by or this_user(), at=_moment(), comment=comment
+        versions,
+        draft.dataset.name,
+        draft.text,
+        over=over,
+        by=by or this_user(),
+        at=_moment(),
+        comment=comment,
     )
-    _publish(settings, store, current_of(versions), made, yes=yes, json_=json_)
+    _publish(draft, store, current_of(versions), made, yes=yes, failing=allow_failing, json_=json_)
 
 
 @rules.command()
@@ -133,9 +150,17 @@ def publish(
 @_COMMENT
 @_BY
 @_YES
+@_FAILING
 @_JSON
 def rollback(
-    dataset: str, number: int, *, comment: str, by: str | None, yes: bool, json_: bool
+    dataset: str,
+    number: int,
+    *,
+    comment: str,
+    by: str | None,
+    yes: bool,
+    allow_failing: bool,
+    json_: bool,
 ) -> None:
     """Publish what version N said as a new version; nothing is removed from the history.
 
@@ -152,22 +177,24 @@ def rollback(
         say(
             f"Version {made.version} of the rules of {dataset} will say what version {number} said."
         )
-    _publish(settings, store, current_of(versions), made, yes=yes, json_=json_)
+    draft = Draft.of(settings, dataset, f"version {number}", old.text)
+    _publish(draft, store, current_of(versions), made, yes=yes, failing=allow_failing, json_=json_)
 
 
 def _publish(
-    settings: Settings,
+    draft: Draft,
     store: RegistryStore,
     current: RuleVersion | None,
     made: RuleVersion,
     *,
     yes: bool,
+    failing: bool,
     json_: bool,
 ) -> None:
     """Review a version that is to be, ask, and publish it.
 
     Raises:
-        PermanentError: When nobody confirmed it.
+        PermanentError: When nobody confirmed it, or it would fail a campaign.
         RegistryError: When somebody else published meanwhile.
     """
     from etl_assets.display import print_json
@@ -177,7 +204,7 @@ def _publish(
         say(f"Nothing to publish: version {current.version} of {made.dataset} says that.", err)
         made = current
     else:
-        _review(settings, current, made, quiet=json_)
+        _review(draft, current, made, failing=failing, quiet=json_)
         question = f"Publish it as version {made.version}?"
         if not (yes or (not json_ and sys.stdin.isatty() and click.confirm(question))):
             raise PermanentError("Nothing was published: nobody said yes.", "Add --yes.")
@@ -191,15 +218,27 @@ def _publish(
 
 
 def _review(
-    settings: Settings, current: RuleVersion | None, made: RuleVersion, *, quiet: bool
+    draft: Draft, current: RuleVersion | None, made: RuleVersion, *, failing: bool, quiet: bool
 ) -> None:
-    """Show what a version changes; raise when it must not be published."""
+    """Lint and plan a version, and show what it changes; raise when it must not be published."""
+    from etl_assets.display_plan import plan_view
     from etl_assets.display_rules import difference
 
-    if quiet:
-        return
-    old = current or _own(settings, made.dataset, made.version - 1)
-    out.print(difference(old, made), end="", soft_wrap=True)
+    linted = draft.lint()
+    planned = draft.plan(linted)
+    if not quiet:
+        old = current or _own(draft.settings, made.dataset, made.version - 1)
+        out.print(difference(old, made), end="", soft_wrap=True)
+        out.print(plan_view(planned))
+    for note in linted.notes:
+        say(note, err)
+    if planned.failing and not failing:
+        first = planned.failing[0]
+        raise PermanentError(
+            f"Nothing was published: the rules would fail {len(planned.failing)} of"
+            f" {len(planned.keys)} campaigns, such as {first.key}: {first.after.error}",
+            "Correct the rules, or add --allow-failing.",
+        )
 
 
 def _find(
@@ -231,13 +270,9 @@ def _open(dataset: str) -> tuple[Settings, RegistryStore]:
     return settings, settings.open_registry()
 
 
-def _read(file: Path) -> str:
-    try:
-        return file.read_bytes().decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise PermanentError(f"{file} cannot be read ({reason}).", "Correct the file.") from error
-
-
 def _moment() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
+
+
+rules.add_command(lint)
+rules.add_command(plan)
