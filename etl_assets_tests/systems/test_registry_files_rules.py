@@ -73,7 +73,8 @@ def kill_in(where: str, small: Small, text: str) -> None:
     """Publish in a process of its own, as carl, and kill that where it comes to a function."""
     edit = small.home / "edit.yaml"
     edit.write_text(text)
-    arguments = ("rules", "publish", "sales", str(edit), "--comment", "Dying.", "--by", "carl")
+    arguments = ("rules", "publish", str(edit), "--dataset", "sales", "--comment", "Dying.",
+                 "--by", "carl")  # fmt: skip
     with CommandLine.of(small).paused(where, *arguments, "--yes") as paused:
         assert paused.interrupt(signal.SIGKILL)[0] == -signal.SIGKILL
 
