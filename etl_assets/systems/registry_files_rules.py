@@ -101,9 +101,11 @@ class RuleFiles:
                 )
                 self._archive(folder, versions)
                 self._publish(folder, made)
-        except FileExistsError:  # where processes do not see each other's locks
-            raise lost_race(self.versions(dataset), dataset, over) from None
         except OSError as error:
+            # Where processes do not see each other's locks, another may have claimed the
+            # version, or have swept away what this one was about to claim it with.
+            if any(kept.version > over for kept in self._history(dataset)):
+                raise lost_race(self.versions(dataset), dataset, over) from None
             raise RegistryError(
                 f"Publishing version {over + 1} of the rules of {dataset} failed"
                 f" ({error.filename}: {error.strerror}).",
