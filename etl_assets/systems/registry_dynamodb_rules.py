@@ -76,8 +76,8 @@ def _versions(dataset: str, history: list[Stored], current: Stored | None) -> li
 
 
 def _version(dataset: str, stored: Stored, *, current: bool) -> RuleVersion:
-    text, fault = str(stored.document or ""), stored.fault
-    version, comment = 0, ""
+    text = stored.document if isinstance(stored.document, str) else ""
+    version, comment, fault = 0, "", stored.fault
     if stored.aside:
         version, comment = stored.aside.version, stored.aside.comment
     elif not fault:
