@@ -60,7 +60,7 @@ class Draft:
                 "Give the file the dataset's name, or name it with --dataset.",
             )
         try:
-            text = file.read_text(encoding="utf-8")
+            text = file.read_bytes().decode("utf-8")  # line ends stay the author's
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
             raise PermanentError(

@@ -10,7 +10,7 @@ import click
 
 from etl_assets.cli_registry import this_user
 from etl_assets.cli_rule_plan import DATASET, FILE, Draft, lint, plan
-from etl_assets.core.errors import PermanentError
+from etl_assets.core.errors import DocumentError, PermanentError
 from etl_assets.core.expressions import nearest
 from etl_assets.core.rule_schema import rule_set_schema
 from etl_assets.core.rule_texts import OWN, own_rules_text, stamped
@@ -141,7 +141,10 @@ def publish(
         at=_moment(),
         comment=comment,
     )
-    _publish(draft, store, current_of(versions), made, yes=yes, failing=allow_failing, json_=json_)
+    _publish(
+        draft.settings, draft, store, current_of(versions), made,
+        yes=yes, failing=allow_failing, json_=json_,
+    )  # fmt: skip
 
 
 @rules.command()
@@ -177,12 +180,20 @@ def rollback(
         say(
             f"Version {made.version} of the rules of {dataset} will say what version {number} said."
         )
-    draft = Draft.of(settings, dataset, f"version {number}", old.text)
-    _publish(draft, store, current_of(versions), made, yes=yes, failing=allow_failing, json_=json_)
+    draft = None
+    try:
+        draft = Draft.of(settings, dataset, f"version {number}", old.text)
+    except DocumentError as error:  # what is to be taken back must not be in the way
+        say(f"{error.message} So there is no plan of what changes.", err)
+    _publish(
+        settings, draft, store, current_of(versions), made,
+        yes=yes, failing=allow_failing, json_=json_,
+    )  # fmt: skip
 
 
 def _publish(
-    draft: Draft,
+    settings: Settings,
+    draft: Draft | None,
     store: RegistryStore,
     current: RuleVersion | None,
     made: RuleVersion,
@@ -204,7 +215,8 @@ def _publish(
         say(f"Nothing to publish: version {current.version} of {made.dataset} says that.", err)
         made = current
     else:
-        _review(draft, current, made, failing=failing, quiet=json_)
+        old = current or _own(settings, made.dataset, made.version - 1)
+        _review(draft, old, made, failing=failing, quiet=json_)
         question = f"Publish it as version {made.version}?"
         if not (yes or (not json_ and sys.stdin.isatty() and click.confirm(question))):
             raise PermanentError("Nothing was published: nobody said yes.", "Add --yes.")
@@ -218,21 +230,21 @@ def _publish(
 
 
 def _review(
-    draft: Draft, current: RuleVersion | None, made: RuleVersion, *, failing: bool, quiet: bool
+    draft: Draft | None, old: RuleVersion, made: RuleVersion, *, failing: bool, quiet: bool
 ) -> None:
     """Lint and plan a version, and show what it changes; raise when it must not be published."""
     from etl_assets.display_plan import plan_view
     from etl_assets.display_rules import difference
 
-    linted = draft.lint()
-    planned = draft.plan(linted)
+    linted = draft.lint() if draft else None
+    planned = draft.plan(linted) if draft and linted else None
     if not quiet:
-        old = current or _own(draft.settings, made.dataset, made.version - 1)
         out.print(difference(old, made), end="", soft_wrap=True)
+    if not quiet and planned:
         out.print(plan_view(planned))
-    for note in linted.notes:
+    for note in linted.notes if linted else ():
         say(note, err)
-    if planned.failing and not failing:
+    if planned and planned.failing and not failing:
         first = planned.failing[0]
         raise PermanentError(
             f"Nothing was published: the rules would fail {len(planned.failing)} of"

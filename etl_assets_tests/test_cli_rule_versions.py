@@ -1,4 +1,4 @@
-"""The commands by which a rule set is edited, published and taken back.
+"""The commands on versions of rules as their users run them, on both registries.
 
 At risk: a rule that counts though nobody said yes, and an author whose change is gone.
 """
@@ -35,7 +35,7 @@ def command(small: Small) -> CommandLine:
 
 def edit(command: CommandLine, text: str = EDITED) -> str:
     """Write the file that is to be published; return its name."""
-    file = command.home / "edit.yaml"
+    file = command.home / "sales.yaml"
     file.write_bytes(text.encode())
     return str(file)
 
@@ -43,7 +43,7 @@ def edit(command: CommandLine, text: str = EDITED) -> str:
 def publish(
     command: CommandLine, *more: str, text: str = EDITED
 ) -> subprocess.CompletedProcess[str]:
-    arguments = ("rules", "publish", "sales", edit(command, text), "--comment", "Only [bold] ß.")
+    arguments = ("rules", "publish", edit(command, text), "--comment", "Only [bold] ß.")
     return command.run(*arguments, *more)
 
 
@@ -92,7 +92,7 @@ def test_the_same_commands_work_on_dynamodb(
     push(dynamodb_registry, command.home / "registry", by="anna", at=AT)
     place = dynamodb_registry.place
     url = f"dynamodb://{place.name}?region={place.region}&endpoint_url={place.endpoint_url}"
-    environment = {**command.variables, "ETL_ASSETS_REGISTRY": url}
+    environment = {**command.environment(), "ETL_ASSETS_REGISTRY": url}
 
     def run(*arguments: str) -> str:
         result = CliRunner().invoke(cli, ["rules", *arguments], env=environment)
@@ -100,7 +100,7 @@ def test_the_same_commands_work_on_dynamodb(
         return result.stdout
 
     assert run("show", "sales") == RULES.replace("\r", "")  # as click's runner reads
-    run("publish", "sales", edit(command), "--comment", "More.", "--by", "bert", "--yes")
+    run("publish", edit(command), "--comment", "More.", "--by", "bert", "--yes")
     run("rollback", "sales", "1", "--comment", "Back.", "--by", "carl", "--yes")
     rows = json.loads(run("history", "sales", "--json"))
     assert [(row["version"], row["by"], row["comment"], row["current"]) for row in rows] == [
@@ -110,23 +110,13 @@ def test_the_same_commands_work_on_dynamodb(
     assert "+rules: [{id: some" in run("diff", "sales", "1", "2")
 
 
-@pytest.mark.parametrize("more", [(), ("--json",)])
-def test_nothing_is_published_unless_somebody_says_yes(
-    command: CommandLine, more: tuple[str, ...]
-) -> None:
-    done = publish(command, *more)
-    assert done.returncode == 1
-    assert "Nothing was published: nobody said yes. Add --yes." in done.stderr
-    assert history(command) == [(1, None, True)]
-
-
 @pytest.mark.parametrize(("answer", "last"), [("n", 1), ("", 1), ("y", 2)])
 def test_a_person_is_asked_after_what_changes_was_shown(
     command: CommandLine, answer: str, last: int
 ) -> None:
     """Through a terminal, as a person would: what is not a terminal is not asked."""
     ours, theirs = os.openpty()
-    arguments = ("rules", "publish", "sales", edit(command), "--comment", "More.")
+    arguments = ("rules", "publish", edit(command), "--comment", "More.")
     with subprocess.Popen(
         [sys.executable, "-m", "etl_assets.cli", *arguments],
         env=command.environment(), stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -144,9 +134,10 @@ def test_of_several_processes_that_publish_at_once_one_wins(command: CommandLine
     names = ("anna", "bert", "carl")
     running = []
     for name in names:
-        file = command.home / f"{name}.yaml"
+        file = command.home / name / "sales.yaml"
+        file.parent.mkdir()
         file.write_text(f"# {name}\n{EDITED}", encoding="utf-8")
-        arguments = ("rules", "publish", "sales", str(file), "--comment", "So.", "--by", name)
+        arguments = ("rules", "publish", str(file), "--comment", "So.", "--by", name)
         running.append(
             subprocess.Popen(
                 [sys.executable, "-m", "etl_assets.cli", *arguments, "--yes"],
@@ -173,14 +164,6 @@ def test_an_edit_that_began_with_an_older_version_is_told_of_the_other(
     assert "began with version 1, and by now version 2 counts, published by anna at" in line
     assert "(Only [bold] ß.)" in line
     assert "begin again with `etl-assets rules show sales`" in line
-
-
-def test_what_changes_nothing_is_not_published(command: CommandLine) -> None:
-    done = publish(command, "--yes", "--json", text=RULES)
-    assert done.returncode == 0
-    assert "Nothing to publish: version 1 of sales says that." in done.stderr
-    assert json.loads(done.stdout)["version"] == 1
-    assert history(command) == [(1, None, True)]
 
 
 def test_what_was_published_is_told_as_json(command: CommandLine) -> None:
@@ -231,10 +214,10 @@ def test_a_history_shows_what_is_wrong_with_a_version(command: CommandLine) -> N
     [
         (
             EDITED.replace("keep:", "kep:"),
-            "edit.yaml is not valid: line 4: `rules.0.keep` is missing",
+            "sales.yaml is not valid: line 4: `rules.0.keep` is missing",
         ),
-        ("rules: [", "edit.yaml is not valid: line "),
-        ("", "edit.yaml is not valid"),
+        ("rules: [", "sales.yaml is not valid: line "),
+        ("", "sales.yaml is not valid"),
     ],
 )
 def test_a_file_that_is_not_valid_is_named_with_its_line(
@@ -255,14 +238,14 @@ def test_a_file_that_is_not_valid_is_named_with_its_line(
         (("rollback", "sales", "7", "--comment", "x"), 1, "There is no version 7"),
         (("rollback", "sales", "1"), 2, "Missing option '--comment'"),
         (("rollback", "sales", "1", "--comment", " "), 2, "say why, in a sentence"),
-        (("publish", "sales", "gone.yaml", "--comment", "x"), 2, "does not exist"),
-        (("publish", "sales", "latin1.yaml", "--comment", "x"), 1, "it is not UTF-8 text"),
+        (("publish", "gone.yaml", "--comment", "x"), 2, "does not exist"),
+        (("publish", "sales.yaml", "--comment", "x"), 1, "it is not UTF-8 text"),
     ],
 )
 def test_what_cannot_be_done_is_told_in_a_sentence(
     command: CommandLine, tmp_path: Path, arguments: tuple[str, ...], code: int, said: str
 ) -> None:
-    (tmp_path / "latin1.yaml").write_bytes(EDITED.encode("utf-8").replace(b"why", b"gr\xfcn"))
+    (tmp_path / "sales.yaml").write_bytes(EDITED.encode("utf-8").replace(b"why", b"gr\xfcn"))
     done = command.run("rules", *arguments, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (code, "")
     assert said in done.stderr
