@@ -14,6 +14,7 @@ from etl_assets.core.compile import CompiledRules, compile_rules
 from etl_assets.core.datasets import Dataset
 from etl_assets.core.errors import RuleError, StagingError
 from etl_assets.core.manifest import Extract, RuleCount
+from etl_assets.core.record_length import MAX_RECORD_BYTES, length_sql, may_be_too_long
 from etl_assets.core.rules import RuleSet
 from etl_assets.core.sql import column_list, quote_identifier, quote_literal
 from etl_assets.rule_check import check_types
@@ -86,7 +87,7 @@ def transform(
     Raises:
         RuleError: When the rules do not fit the columns, a value cannot be computed, what must
             be true is not, or values fail or reject more records than the dataset allows;
-            with samples.
+            with samples; or when a record is longer than COPY takes.
         StagingError: When the disk does not take the parts.
     """
     lookups = lookups or {}
@@ -104,6 +105,7 @@ def transform(
             ran = run(connection, compiled)
             check_refused(connection, compiled, ran, dataset, what, extract.rejected)
             rejects = _list_rejects(connection, compiled, folder) if ran.total("rejected") else None
+            _check_lengths(connection, compiled, dataset, extract.campaign_key)
             token = _absent_token(connection, compiled)
             files, records = _write_parts(connection, compiled, extract, parquet, folder, token)
         except duckdb.IOException as error:
@@ -205,6 +207,21 @@ def _sample(rule: str, column: str | None, value: str | None, record: str) -> st
     else:
         shown = f"`{column}` = {value!r}" if column else "it"
     return f"rule `{rule}`, {shown} in the record {record}"
+
+
+def _check_lengths(
+    connection: Connection, compiled: CompiledRules, dataset: Dataset, key: str
+) -> None:
+    """Raise when a record is longer than COPY takes; that of most datasets cannot be."""
+    if not may_be_too_long(compiled.columns):
+        return
+    row = connection.execute(compiled.last.longest(length_sql(compiled.columns))).fetchone()
+    if row and row[1] > MAX_RECORD_BYTES:
+        raise RuleError(
+            f"The record {row[0]} of {dataset.name} for campaign {key} takes {row[1]:,} bytes,"
+            f" and Redshift's COPY takes {MAX_RECORD_BYTES:,} of a record.",
+            "Leave columns out with a `select` rule, or shorten them with `left(…)`.",
+        )
 
 
 def _write_parts(

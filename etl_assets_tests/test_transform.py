@@ -1,13 +1,17 @@
 """Between extract and parts no value may change, vanish or come from elsewhere unnoticed."""
 
+import datetime as dt
+from decimal import Decimal
 from pathlib import Path
 
 import duckdb
 import pytest
 
 from etl_assets import pipeline, transform
+from etl_assets.core.columns import Column, ColumnType
 from etl_assets.core.errors import RuleError, StagingError
 from etl_assets.core.manifest import RuleCount, Stage
+from etl_assets.core.record_length import length_sql
 from etl_assets.rule_engine import close_off, engine, read_extract
 from etl_assets_tests.chain import Chain
 from etl_assets_tests.small import Small
@@ -112,6 +116,43 @@ def test_a_rule_that_names_a_missing_column_is_refused_before_anything_is_writte
 ) -> None:
     with pytest.raises(RuleError, match="there is no column `quantty` here; did you mean"):
         stage(small, FILTER.replace("quantity", "quantty"))
+
+
+def test_a_record_longer_than_copy_takes_is_named_before_anything_is_staged(small: Small) -> None:
+    texts = [f"t{n}" for n in range(66)]
+    selected = ", ".join(
+        f"CASE WHEN sale_id = 7 THEN printf('%.*c', 65535, 'x') ELSE note END AS {t}" for t in texts
+    )
+    head = HEAD.replace("quantity, note FROM", f"quantity, {selected} FROM")
+    typed = "".join(f"  {t}: {{type: text}}\n" for t in texts)
+    small.write_dataset(f"{head}columns:\n{typed}")
+    message = r"record sale_id=7 of sales for campaign SP17 takes 4,328,\d+ bytes.* 4,194,304 of"
+    with pytest.raises(RuleError, match=message):
+        Chain(small.settings()).stage()
+    assert not list((small.home / "staging").glob("stage/**/*.json"))
+    rules = f"rules:\n  - {{id: less, kind: select, columns: [sale_id, {', '.join(texts[3:])}]}}\n"
+    small.write_dataset(f"{head}columns:\n{typed}{rules}")
+    assert Chain(small.settings()).stage().records == 14
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("text", 'a"ü' * 20_000), ("text", None), ("binary", b"\x00\xff" * 30_000), ("binary", None),
+        ("varchar(9)", '"""""""""'), ("decimal(38,37)", Decimal("-0." + "1" * 37)),
+        ("date", dt.date(2017, 1, 1)), ("double", -1.7976931348623157e308),
+    ],
+)  # fmt: skip
+def test_a_record_is_never_longer_than_its_length_says(kind: str, value: object) -> None:
+    column = Column(name="a", type=ColumnType.parse(kind))
+    with duckdb.connect() as connection:
+        connection.execute(f"CREATE TABLE t (a {column.type.duckdb})")
+        connection.execute("INSERT INTO t VALUES (?)", [value])
+        row = connection.execute(f"SELECT {length_sql([column])} FROM t").fetchone()
+    shown = value.hex() if isinstance(value, bytes) else str(value)
+    written = len(shown.encode()) + shown.count('"') + len(',""\n')
+    assert row is not None
+    assert written <= row[0] <= written + 60
 
 
 def test_a_key_of_which_nothing_is_left_has_no_parts(small: Small) -> None:

@@ -102,6 +102,11 @@ class Phase:
         """Return the query for the records to load; bytes are hexadecimal, as in the CSV."""
         return self.select(", ".join(_in_csv(c) for c in self.columns), tail=f"WHERE {OUT} IS NULL")
 
+    def longest(self, length: str) -> str:
+        """Return the query for the longest record to load, by an SQL length: (record, length)."""
+        tail = f"WHERE {OUT} IS NULL ORDER BY bytes DESC LIMIT 1"
+        return self.select(f"{RECORD} AS record, {length} AS bytes", tail=tail)
+
     def outcomes(self) -> str:
         """Return the query for counts: (outcome, rule, column, records), outcome NULL = loaded.
 
