@@ -11,10 +11,10 @@ from etl_assets.core.campaigns import Scalar
 from etl_assets.core.chain import COMPUTED
 from etl_assets.core.columns import Column
 from etl_assets.core.compile import CompiledRules, compile_rules
+from etl_assets.core.csv_record import MAX_RECORD_BYTES, length_sql, may_be_too_long
 from etl_assets.core.datasets import Dataset
 from etl_assets.core.errors import RuleError, StagingError
 from etl_assets.core.manifest import Extract, RuleCount
-from etl_assets.core.record_length import MAX_RECORD_BYTES, length_sql, may_be_too_long
 from etl_assets.core.rules import RuleSet
 from etl_assets.core.sql import column_list, quote_identifier, quote_literal
 from etl_assets.rule_check import check_types
@@ -247,7 +247,7 @@ def _write_parts(
             read_extract(connection, extract.columns, parquet, only=number)
         file = folder / f"{number:05}.csv.zst"
         row = connection.execute(
-            f"COPY ({compiled.last.csv_records()}) TO {quote_literal(str(file))}"
+            f"COPY ({compiled.last.csv_records(token)}) TO {quote_literal(str(file))}"
             f" (FORMAT csv, HEADER false, DELIMITER ',', QUOTE '\"', ESCAPE '\"',"
             f" NULLSTR {quote_literal(token)}, COMPRESSION zstd{quoted})"
         ).fetchone()
@@ -259,10 +259,15 @@ def _write_parts(
 
 def _absent_token(connection: Connection, compiled: CompiledRules) -> str:
     """Return a text for NULL that no field holds: COPY takes it for NULL even in quotes."""
-    texts = [quote_identifier(c.name) for c in compiled.columns if c.type.is_text]
+    kept = [
+        (quote_identifier(c.name), c.type.duckdb)
+        for c in compiled.columns
+        if c.type.is_text or c.type.name == "binary"
+    ]
     while True:
         token = f"~N{secrets.token_hex(4)}~"
-        found = " OR ".join(f"{name} = {quote_literal(token)}" for name in texts) or "false"
+        word = quote_literal(token)
+        found = " OR ".join(f"{name} = {word}::{kind}" for name, kind in kept) or "false"
         row = connection.execute(
             f"SELECT count(*) FROM ({compiled.last.records()}) WHERE {found}"
         ).fetchone()

@@ -9,9 +9,9 @@ import pytest
 
 from etl_assets import pipeline, transform
 from etl_assets.core.columns import Column, ColumnType
+from etl_assets.core.csv_record import length_sql
 from etl_assets.core.errors import RuleError, StagingError
 from etl_assets.core.manifest import RuleCount, Stage
-from etl_assets.core.record_length import length_sql
 from etl_assets.rule_engine import close_off, engine, read_extract
 from etl_assets_tests.chain import Chain
 from etl_assets_tests.small import Small

@@ -26,6 +26,7 @@ from etl_assets.core.compile_columns import (
 )
 from etl_assets.core.compile_normalize import add_normalize
 from etl_assets.core.compile_sets import add_aggregate, add_assert, add_dedupe, add_unpivot
+from etl_assets.core.csv_record import csv_field
 from etl_assets.core.errors import RuleError
 from etl_assets.core.rule_kinds import (
     Aggregate,
@@ -98,9 +99,10 @@ class Phase:
         name = f", {RECORD} AS {quote_identifier(RESERVED_PREFIX + 'record')}" if named else ""
         return self.select(listed + name, tail=f"WHERE {OUT} IS NULL")
 
-    def csv_records(self) -> str:
-        """Return the query for the records to load; bytes are hexadecimal, as in the CSV."""
-        return self.select(", ".join(_in_csv(c) for c in self.columns), tail=f"WHERE {OUT} IS NULL")
+    def csv_records(self, null_token: str) -> str:
+        """Return the query for the records to load, their fields as in the CSV but for NULL."""
+        listed = ", ".join(csv_field(c, null_token) for c in self.columns)
+        return self.select(listed, tail=f"WHERE {OUT} IS NULL")
 
     def longest(self, length: str) -> str:
         """Return the query for the longest record to load, by an SQL length: (record, length)."""
@@ -178,11 +180,6 @@ class CompiledRules:
             for number, step in enumerate(phase.steps)
             if step.check
         ]
-
-
-def _in_csv(column: Column) -> str:
-    name = quote_identifier(column.name)
-    return f"lower(hex({name})) AS {name}" if column.type.name == "binary" else name
 
 
 def compile_rules(

@@ -109,7 +109,8 @@ class Stage(_Reference):
     """The transformed CSV parts of one campaign, ready to load.
 
     The CSV has no header; lines end with a line feed; texts are quoted, also empty ones,
-    and quotes in them doubled; NULL is the unquoted `null_token`.
+    and quotes in them doubled; NULL is the unquoted `null_token`, bytes are hexadecimal, and
+    those of length 0 are the word of `csv_record.empty_bytes`.
 
     Attributes:
         load_id: Names the load these parts are for; sorts by time.

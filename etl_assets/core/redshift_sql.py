@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from etl_assets.core.columns import LOAD_COLUMNS, Column
+from etl_assets.core.csv_record import empty_bytes
 from etl_assets.core.errors import PermanentError
 from etl_assets.core.ledger import SCHEMA
 from etl_assets.core.manifest import Stage
@@ -130,10 +131,20 @@ def insert_slice(schema: str, stage: Stage) -> str:
     """Return the INSERT of the staged records; its parameters are the three load columns."""
     names = column_list(c.name for c in stage.columns)
     loaded = column_list(LOAD_COLUMNS)
+    values = ", ".join(staged_value(c, stage.null_token) for c in stage.columns)
     return (
         f"INSERT INTO {quote_table(schema, stage.table)} ({names}, {loaded})"
-        f" SELECT {names}, %s, %s, %s FROM {STAGING_TABLE}"
+        f" SELECT {values}, %s, %s, %s FROM {STAGING_TABLE}"
     )
+
+
+def staged_value(column: Column, null_token: str) -> str:
+    """Return a staged value; what stands for bytes of length 0 becomes them (r_VARBYTE_type)."""
+    name = quote_identifier(column.name)
+    if column.type.name != "binary":
+        return name
+    empty = f"FROM_HEX({quote_literal(empty_bytes(null_token))})"
+    return f"CASE WHEN {name} = {empty} THEN SUBSTRING({name}, 1, 0) ELSE {name} END"
 
 
 def create_mutex(table: str) -> str:

@@ -21,6 +21,7 @@ import zstandard
 
 from etl_assets.core import redshift_sql as sql
 from etl_assets.core.columns import Column, ColumnType
+from etl_assets.core.csv_record import empty_bytes
 from etl_assets.core.errors import EtlError
 from etl_assets.core.ledger import SCHEMA
 from etl_assets.core.manifest import copy_manifest
@@ -37,6 +38,7 @@ _TOKEN = "~Nprobe~"  # noqa: S105  (it stands for NULL)
 _COLUMNS = (
     Column(name="number", type=ColumnType.parse("integer")),
     Column(name="value", type=ColumnType.parse("varchar(10)")),
+    Column(name="octets", type=ColumnType.parse("binary")),
 )
 _TEXTS = ("", r"\N", "NULL", " a ", "a  ", 'a,"b"', "a\nb", "a\\", "grün", "😀")
 _NULL_NUMBER, _QUOTED_NUMBER = 100, 101
@@ -77,12 +79,20 @@ class _Probe:
     def copied_values(self) -> Iterator[tuple[bool, str]]:
         """Load NULL, its token in quotes, and texts that other loaders have changed."""
         buffer = io.StringIO()
-        csv.writer(buffer, lineterminator="\n").writerows(enumerate(_TEXTS))
-        text = f'{buffer.getvalue()}{_NULL_NUMBER},{_TOKEN}\n{_QUOTED_NUMBER},"{_TOKEN}"\n'
+        csv.writer(buffer, lineterminator="\n").writerows(
+            (n, t, t.encode().hex() or empty_bytes(_TOKEN)) for n, t in enumerate(_TEXTS)
+        )
+        text = (
+            f"{buffer.getvalue()}{_NULL_NUMBER},{_TOKEN},{_TOKEN}\n"
+            f'{_QUOTED_NUMBER},"{_TOKEN}",{_TOKEN}\n'
+        )
+        octets = f"TO_HEX({sql.staged_value(_COLUMNS[-1], _TOKEN)})"
         with self.connected() as connection, connection.cursor() as cursor:
             self._copy(cursor, text, "values")
-            cursor.execute(f'SELECT "number", "value" FROM {sql.STAGING_TABLE}')
-            values = dict(cursor.fetchall())
+            cursor.execute(f'SELECT "number", "value", {octets} FROM {sql.STAGING_TABLE}')
+            rows = cursor.fetchall()
+            values = {number: value for number, value, _ in rows}
+            hexadecimal = {number: shown for number, _, shown in rows}
         yield True, f"reads the staging store as {self.url.iam_role}"
         null = values.get(_NULL_NUMBER, "")
         yield null is None, f"the unquoted NULL token is {_shown(null)}"
@@ -91,6 +101,10 @@ class _Probe:
             f"{t!r} is {_shown(values.get(n))}" for n, t in enumerate(_TEXTS) if values.get(n) != t
         ]
         yield not changed, "; ".join(changed) or f"{len(_TEXTS)} difficult texts are kept exactly"
+        wanted = {n: t.encode().hex() for n, t in enumerate(_TEXTS)}
+        kept = all((hexadecimal.get(n) or "").lower() == t for n, t in wanted.items())
+        kept = kept and hexadecimal.get(0) is not None and hexadecimal.get(_NULL_NUMBER, "") is None
+        yield kept, f"bytes of length 0 are {_shown(hexadecimal.get(0))}, beside NULL"
 
     def load_error(self) -> Iterator[tuple[bool, str]]:
         """Load a text that is too long, and look for the record of it."""
@@ -98,7 +112,7 @@ class _Probe:
             cursor.execute("SELECT getdate()")
             (since,) = cursor.fetchone() or (None,)
             try:
-                self._copy(cursor, f"1,{'x' * 41}\n", "error")
+                self._copy(cursor, f"1,{'x' * 41},{_TOKEN}\n", "error")
             except psycopg2.Error as error:
                 message = first_line(error)
             else:

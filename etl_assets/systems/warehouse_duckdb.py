@@ -14,6 +14,7 @@ from pathlib import Path
 import duckdb
 
 from etl_assets.core.columns import LOAD_COLUMNS
+from etl_assets.core.csv_record import empty_bytes
 from etl_assets.core.datasets import Dataset
 from etl_assets.core.errors import TransientError, WarehouseError
 from etl_assets.core.ledger import (
@@ -264,9 +265,13 @@ class DuckDBWarehouse:
 
 
 def _from_csv(stage: Stage) -> str:
-    """Return the columns of the parts; bytes are hexadecimal there."""
+    """Return the columns of the parts; bytes are hexadecimal there (`csv_record`)."""
+    empty = quote_literal(empty_bytes(stage.null_token))
     names = ((quote_identifier(c.name), c.type.name) for c in stage.columns)
-    return ", ".join(f"unhex({name})" if kind == "binary" else name for name, kind in names)
+    return ", ".join(
+        f"unhex(CASE {name} WHEN {empty} THEN '' ELSE {name} END)" if kind == "binary" else name
+        for name, kind in names
+    )
 
 
 def _read_parts(stage: Stage, files: Sequence[Path]) -> str:

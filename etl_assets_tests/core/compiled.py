@@ -76,7 +76,7 @@ def run(
         make_relations(connection, made, {})
         check_types(connection, made, "The rules")
         ran = run_rules(connection, made)
-        loaded = connection.execute(made.last.csv_records()).fetchall()
+        loaded = connection.execute(made.last.csv_records("")).fetchall()
         counts = [row for p in made.phases for row in connection.execute(p.outcomes()).fetchall()]
         refused = [row for p in made.phases for row in connection.execute(p.refused()).fetchall()]
     names = [f"{c.name} {c.type}" for c in made.columns]

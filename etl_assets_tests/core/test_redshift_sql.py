@@ -111,6 +111,15 @@ def test_names_that_are_words_of_sql_or_worse_are_quoted() -> None:
     assert lock == 'LOCK "etl_assets"."publish_mutex_order"'
 
 
+def test_what_stands_for_bytes_of_length_0_becomes_them() -> None:
+    stage = a_stage(table="sales", columns=columns(id="bigint", photo="binary"))
+    word = NULL.replace("3439e436", "").encode().hex()
+    assert sql.insert_slice("public", stage.model_copy(update={"null_token": "~N~"})).endswith(
+        f' SELECT "id", CASE WHEN "photo" = FROM_HEX(\'{word}\') THEN SUBSTRING("photo", 1, 0)'
+        ' ELSE "photo" END, %s, %s, %s FROM "etl_staging"'
+    )
+
+
 def test_what_loses_data_or_commits_by_itself_stands_in_no_statement() -> None:
     plain = " ".join(all_statements("public", SALES) + all_statements("public", ODD))
     plain += copy(region="eu-west-1") + copy(iam_role="default")

@@ -45,7 +45,7 @@ def rules_with(text: str) -> dict[str, Any]:
 def queries(made: CompiledRules) -> Iterator[str]:
     """Yield every query that rules become."""
     for phase in made.phases:
-        yield from (phase.csv_records(), phase.outcomes(), phase.refused())
+        yield from (phase.csv_records(""), phase.outcomes(), phase.refused())
         if phase.made_by:
             yield phase.made_by
         for number, step in enumerate(phase.steps):

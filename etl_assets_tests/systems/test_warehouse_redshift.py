@@ -354,6 +354,7 @@ def test_the_probe_says_what_it_found_and_leaves_no_table(platform: RedshiftPlat
     assert "the unquoted NULL token is NULL" in said
     assert "the quoted NULL token is NULL" in said
     assert "10 difficult texts are kept exactly" in said
+    assert "bytes of length 0 are '', beside NULL" in said
     assert "recorded as: String length exceeds DDL length, column value, line 1" in said
     assert "a snapshot begins after the wait for LOCK" in said
     assert platform.state() == before

@@ -104,6 +104,10 @@ CREATE FUNCTION pg_catalog.sysdate() RETURNS timestamp LANGUAGE sql STABLE AS
     $$ SELECT transaction_timestamp() AT TIME ZONE 'UTC' $$;
 CREATE FUNCTION pg_catalog.len(text) RETURNS integer LANGUAGE sql IMMUTABLE AS
     $$ SELECT length($1) $$;
+CREATE FUNCTION pg_catalog.from_hex(text) RETURNS bytea LANGUAGE sql IMMUTABLE AS
+    $$ SELECT decode($1, 'hex') $$;
+CREATE FUNCTION pg_catalog.to_hex(bytea) RETURNS text LANGUAGE sql IMMUTABLE AS
+    $$ SELECT encode($1, 'hex') $$;
 CREATE FUNCTION pg_catalog.nvl(anyelement, anyelement) RETURNS anyelement LANGUAGE sql IMMUTABLE AS
     $$ SELECT coalesce($1, $2) $$;
 -- The proxy sets these two before a statement that asks for them.
