@@ -26,6 +26,9 @@ MAX_TEXT_BYTES = 65535
 MAX_DECIMAL_PRECISION = 38
 """Redshift's and DuckDB's DECIMAL hold 38 digits at most."""
 
+MAX_DECIMAL_SCALE = 37
+"""Redshift's holds so many after the point."""
+
 
 @dataclass(frozen=True)
 class _Row:
@@ -97,9 +100,12 @@ class ColumnType:
             raise ValueError(f"{match[1]} takes {row.arguments} argument(s), {text!r} has other")
         made = cls(match[1], *arguments)
         if made.name == "decimal" and not (
-            0 < made.precision <= MAX_DECIMAL_PRECISION and made.scale <= made.precision
+            0 < made.precision <= MAX_DECIMAL_PRECISION
+            and made.scale <= min(made.precision, MAX_DECIMAL_SCALE)
         ):
-            raise ValueError(f"{text!r}: precision is 1 to 38, scale at most the precision")
+            raise ValueError(
+                f"{text!r}: precision is 1 to 38, scale at most 37 and at most the precision"
+            )
         if made.name == "varchar" and made.precision < 1:
             raise ValueError(f"{text!r}: a varchar holds at least one character")
         return made

@@ -11,7 +11,7 @@ that '' stays beside NULL, which is an unquoted empty field.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from etl_assets.core.columns import MAX_DECIMAL_PRECISION, TYPES, ColumnType
+from etl_assets.core.columns import MAX_DECIMAL_PRECISION, MAX_DECIMAL_SCALE, TYPES, ColumnType
 
 _UNSIGNED, _ZEROFILL = 32, 64
 _BINARY_CHARSET = 63
@@ -78,7 +78,13 @@ MYSQL_TYPES: tuple[MysqlType, ...] = (
     MysqlType("INT UNSIGNED", 3, "unsigned", "bigint"),
     MysqlType("BIGINT", 8, "", "bigint"),
     MysqlType("BIGINT UNSIGNED", 8, "unsigned", "decimal(20,0)"),
-    MysqlType("DECIMAL(p,s)", 246, "", "decimal({p},{s})", note="over 38 digits: `wide_decimal`"),
+    MysqlType(
+        "DECIMAL(p,s)",
+        246,
+        "",
+        "decimal({p},{s})",
+        note="over 38 digits, or 37 after the point: `wide_decimal`",
+    ),
     MysqlType("FLOAT", 4, "", "double", _DOUBLE, "widened exactly, every digit kept"),
     MysqlType("DOUBLE", 5, "", "double", _DOUBLE),
     MysqlType(
@@ -137,7 +143,7 @@ class Reading:
 
     Attributes:
         natural: Our type for the column's MySQL type.
-        digits: A decimal's precision, when it is over 38; 0 otherwise.
+        digits: A decimal's precision, when it or the scale is over ours; 0 otherwise.
         cell: SQL of the text of a cell that is not NULL, with `{c}` for the column.
     """
 
@@ -175,11 +181,12 @@ def read_as(field: MysqlField, declared: ColumnType | None = None) -> Reading | 
     if field.flags & _ZEROFILL and cell == _PLAIN:
         cell = "{c}+0"  # 00042 is the number 42
     precision = field.length - (field.decimals > 0) - (not field.flags & _UNSIGNED)
-    digits = precision if code == _DECIMAL and precision > MAX_DECIMAL_PRECISION else 0
+    wide = precision > MAX_DECIMAL_PRECISION or field.decimals > MAX_DECIMAL_SCALE
+    digits = precision if code == _DECIMAL and wide else 0
     characters = max(1, field.length // _BYTES_PER_CHARACTER)
     kind = line.kind.format(
         p=max(1, min(precision, MAX_DECIMAL_PRECISION)),
-        s=field.decimals,
+        s=min(field.decimals, MAX_DECIMAL_SCALE),
         n=characters,
         bits=_whole_number(field.length),
         text=f"varchar({characters})" if characters <= _MAX_VARCHAR else "text",

@@ -26,8 +26,9 @@ class Policies(BaseModel):
             the character. Default `fail`: text cut or changed is not what the source has.
         long_text: Text or bytes longer than their column: 65,535 bytes, or n characters of a
             varchar(n). `clip` cuts at a character. Default `fail`: the end of a text matters.
-        wide_decimal: A DECIMAL of more than 38 digits. `text` makes the column text, exact;
-            otherwise it is a decimal(38,s), and the policy is for values that do not fit.
+        wide_decimal: A DECIMAL of more than 38 digits, or 37 after the point. `text` makes the
+            column text, exact; otherwise it is a decimal(38,s), s at most 37, and the policy
+            is for values that do not fit.
             Default `text`: nothing is lost, and no figure needs to be looked at.
     """
 

@@ -42,6 +42,15 @@ def test_a_bit_column_is_the_smallest_whole_number_that_holds_it(length: int, ki
     assert str(found.natural) == kind
 
 
+def test_a_decimal_of_more_digits_than_redshift_has_is_wide_on_either_side_of_its_point() -> None:
+    for precision, scale, digits, kind in (
+        (38, 37, 0, "decimal(38,37)"), (39, 0, 39, "decimal(38,0)"), (38, 38, 38, "decimal(38,37)"),
+    ):  # fmt: skip
+        found = read_as(MysqlField("a", 246, length=precision + 2 - (not scale), decimals=scale))
+        assert found is not None
+        assert (found.digits, str(found.natural)) == (digits, kind)
+
+
 def test_a_policy_that_is_not_written_is_the_dataset_s() -> None:
     dataset = Policies.model_validate({"zero_date": None, "long_text": "clip"})
     column = Policies.model_validate({"zero_date": "text"})

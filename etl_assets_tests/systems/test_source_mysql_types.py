@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Iterator
 from decimal import Decimal
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -15,115 +16,120 @@ from etl_assets.pipeline import extract, load, stage
 from etl_assets.systems.staging import FileStaging
 from etl_assets.systems.warehouse_duckdb import DuckDBWarehouse
 from etl_assets_tests.servers import MariaDBServer
-from etl_assets_tests.systems.mysql_cases import CASES, POLICY_CASES, Case, PolicyCase
+from etl_assets_tests.systems.mysql_cases import (
+    CASES,
+    POLICY_CASES,
+    REFUSED,
+    VALUES,
+    Case,
+    PolicyCase,
+    Refused,
+    Value,
+    Way,
+    create_tables,
+)
 from etl_assets_tests.systems.mysql_reading import make_dataset, open_mysql, read
 
 CAMPAIGN = Campaign(key="SP17", name="", start=dt.date(2017, 3, 1), end=dt.date(2017, 5, 31))
 
 
-TABLES: tuple[tuple[str, tuple[Case | PolicyCase, ...]], ...] = (
-    ("case", CASES),
-    ("policy", POLICY_CASES),
-)
+WAYS = [(case, way) for case in POLICY_CASES for way in case.ways]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def tables(mariadb: MariaDBServer) -> Iterator[None]:
-    """A table per case, named by its place in the list, with the case's record and a NULL."""
-    modes = "SET SESSION sql_mode = 'ALLOW_INVALID_DATES', time_zone = '+00:00'"
-    for prefix, cases in TABLES:
-        statements = [modes]
-        for number, case in enumerate(cases):
-            table = f"{prefix}_{number}"
-            null = "NULL" if "TIMESTAMP" in case.declared else ""
-            statements += [
-                f"CREATE TABLE {table} (id INT PRIMARY KEY, v {case.declared} {null})",
-                f"INSERT INTO {table} VALUES (1, {case.value})",
-            ]
-        mariadb.run(*statements)
+    """A table per value."""
+    mariadb.run(*create_tables(VALUES))
     yield
-    for prefix, cases in TABLES:
-        mariadb.run(f"DROP TABLE {', '.join(f'{prefix}_{n}' for n in range(len(cases)))}")
+    mariadb.run(f"DROP TABLE {', '.join(value.table for value in VALUES)}")
 
 
-def _ids(cases: "tuple[Case, ...] | tuple[PolicyCase, ...]") -> list[str]:
-    return [case.id for case in cases]
+def _found(value: Value, expected: object) -> list[dict[str, object]]:
+    found = [{"id": 1, value.column: expected}]
+    return [*found, {"id": 2, value.column: None}] if value.nullable else found
 
 
-@pytest.mark.parametrize("number", range(len(CASES)), ids=_ids(CASES))
-def test_a_value_arrives_as_it_is(mariadb: MariaDBServer, tmp_path: Path, number: int) -> None:
-    case = CASES[number]
-    found = read(mariadb, tmp_path, f"SELECT id, v FROM case_{number}")
-    assert found.kinds["v"] == case.kind
-    assert found.records == [{"id": 1, "v": case.expected}]
+@pytest.mark.parametrize("case", CASES, ids=attrgetter("id"))
+def test_a_value_arrives_as_it_is(mariadb: MariaDBServer, tmp_path: Path, case: Case) -> None:
+    found = read(mariadb, tmp_path, f"SELECT id, `{case.column}` FROM {case.table}")
+    assert found.kinds[case.column] == case.kind
+    assert found.records == _found(case, case.expected)
     assert found.outcome.rejected == 0
 
 
-@pytest.mark.parametrize("number", range(len(CASES)), ids=_ids(CASES))
+@pytest.mark.parametrize("case", CASES, ids=attrgetter("id"))
 def test_a_materialized_derived_table_changes_no_type(
-    mariadb: MariaDBServer, tmp_path: Path, number: int
+    mariadb: MariaDBServer, tmp_path: Path, case: Case
 ) -> None:
-    case = CASES[number]
-    once = f"SELECT id, v FROM case_{number}"
-    found = read(mariadb, tmp_path, f"{once} UNION ALL {once} WHERE id = 2")
-    assert found.kinds["v"] == case.kind
-    assert found.records == [{"id": 1, "v": case.expected}]
+    once = f"SELECT id, `{case.column}` FROM {case.table}"
+    found = read(mariadb, tmp_path, f"{once} UNION ALL {once} WHERE id = 3")
+    assert found.kinds[case.column] == case.kind
+    assert found.records == _found(case, case.expected)
 
 
-@pytest.mark.parametrize("number", range(len(POLICY_CASES)), ids=_ids(POLICY_CASES))
+@pytest.mark.parametrize(("case", "way"), WAYS, ids=[f"{c.id}-{w.outcome}" for c, w in WAYS])
 def test_a_value_that_cannot_be_kept_is_dealt_with_as_declared(
-    mariadb: MariaDBServer, tmp_path: Path, number: int
+    mariadb: MariaDBServer, tmp_path: Path, case: PolicyCase, way: Way
 ) -> None:
-    case = POLICY_CASES[number]
-    query = f"SELECT id, v FROM policy_{number} UNION ALL SELECT 2, NULL"
-    if case.kind is None:
+    query = f"SELECT id, v FROM {case.table}"
+    policies = {case.policy: way.outcome}
+    if way.kind is None:
         with pytest.raises(SourceError, match=r"in the record id=1 of sales .*policies: \{"):
-            read(mariadb, tmp_path, query, policies=case.policies)
+            read(mariadb, tmp_path, query, policies=policies)
         return
-    found = read(mariadb, tmp_path, query, policies=case.policies)
-    assert found.kinds["v"] == case.kind
-    kept = [] if case.expected is ... else [{"id": 1, "v": case.expected}]
-    assert found.records == [*kept, {"id": 2, "v": None}]
-    touched = [(t.policy, t.outcome) for t in found.outcome.touched]
-    assert touched == ([case.touched] if case.touched else [])
-    assert all(t.records == 1 for t in found.outcome.touched)
-    assert found.outcome.rejected == (case.expected is ...)
-    assert [r.record for r in found.outcome.rejects] == ["id=1"] * (case.expected is ...)
-    assert found.count == 2
+    found = read(mariadb, tmp_path, query, policies=policies)
+    rejected = way.expected is ...
+    assert found.kinds["v"] == way.kind
+    assert found.records == _found(case, way.expected)[rejected:]
+    touched = [(t.policy, t.outcome, t.records) for t in found.outcome.touched]
+    assert touched == ([(case.policy, way.outcome, 1)] if way.touched else [])
+    assert found.outcome.rejected == rejected
+    assert [r.record for r in found.outcome.rejects] == ["id=1"] * rejected
+    assert found.count == len(_found(case, None))
+
+
+@pytest.mark.parametrize("case", POLICY_CASES, ids=attrgetter("id"))
+def test_what_no_policy_is_written_for_fails_or_is_kept_as_text(
+    mariadb: MariaDBServer, tmp_path: Path, case: PolicyCase
+) -> None:
+    query = f"SELECT id, v FROM {case.table}"
+    if case.policy == "wide_decimal":
+        assert read(mariadb, tmp_path, query).kinds["v"].startswith("varchar(")
+    else:
+        with pytest.raises(SourceError, match=r"in the record id=1 of sales"):
+            read(mariadb, tmp_path, query)
+
+
+@pytest.mark.parametrize("case", REFUSED, ids=attrgetter("id"))
+def test_a_column_without_a_way_is_refused_by_name_before_anything_is_read(
+    mariadb: MariaDBServer, tmp_path: Path, case: Refused
+) -> None:
+    with pytest.raises(SourceError, match=case.message):
+        read(mariadb, tmp_path, f"SELECT id, `{case.column}` FROM {case.table}")
+    found = read(mariadb, tmp_path, f"SELECT id, {case.instead} AS w FROM {case.table}")
+    assert found.kinds["w"] == case.kind
+    assert found.records[0] == {"id": 1, "w": case.expected}
+
+
+def test_names_that_differ_only_in_their_case_are_refused(
+    mariadb: MariaDBServer, tmp_path: Path
+) -> None:
+    with pytest.raises(SourceError, match="1060"):
+        read(mariadb, tmp_path, "SELECT 1 AS id, 1 AS `Order`, 2 AS `order`")
 
 
 def test_a_column_s_policy_overrides_the_dataset_s(mariadb: MariaDBServer, tmp_path: Path) -> None:
-    number = next(n for n, c in enumerate(POLICY_CASES) if c.id == "zero-date-fail")
     found = read(
-        mariadb, tmp_path, f"SELECT id, v FROM policy_{number}",
+        mariadb, tmp_path, "SELECT id, v FROM value_zero_date WHERE id = 1",
         policies={"zero_date": "fail"}, columns={"v": {"policies": {"zero_date": None}}},
     )  # fmt: skip
     assert found.records == [{"id": 1, "v": None}]
 
 
-def test_every_case_reaches_the_warehouse_as_the_extract_has_it(
-    mariadb: MariaDBServer, tmp_path: Path
-) -> None:
-    names = ", ".join(f"(SELECT v FROM case_{n}) AS v{n}" for n in range(len(CASES)))
-    dataset = make_dataset(f"SELECT 1 AS id, {names}")
-    staging = FileStaging(tmp_path / "staging")
-    warehouse = DuckDBWarehouse(tmp_path / "warehouse.duckdb")
-    made = extract(dataset, CAMPAIGN, open_mysql(mariadb), staging, source_name="mysql")
-    staged = stage(dataset, CAMPAIGN, made, RuleSet(), staging)
-    assert load(dataset, staged, staging, warehouse, run_id=None).records == 1
-    with warehouse._reading() as connection:
-        assert connection is not None
-        listed = ", ".join(f"v{n}" for n in range(len(CASES)))
-        row = connection.execute(f"SELECT {listed} FROM sales").fetchone()
-    assert row is not None
-    assert dict(zip(_ids(CASES), row, strict=True)) == {c.id: c.expected for c in CASES}
-
-
 def test_rejected_records_are_listed_counted_and_part_of_the_proof(
     mariadb: MariaDBServer, tmp_path: Path
 ) -> None:
-    number = next(n for n, c in enumerate(POLICY_CASES) if c.id == "zero-date-reject")
-    query = f"SELECT id, v FROM policy_{number} UNION ALL SELECT 2, '2017-01-01'"
+    query = "SELECT id, v FROM value_zero_date WHERE id = 1 UNION ALL SELECT 2, '2017-01-01'"
     query = f"SELECT id, CAST(v AS DATE) AS v FROM ({query}) u"
     dataset = make_dataset(query, policies={"zero_date": "reject"})
     staging = FileStaging(tmp_path / "staging")
@@ -153,7 +159,9 @@ def test_rejected_records_are_listed_counted_and_part_of_the_proof(
 def test_an_expression_has_the_type_the_server_says(
     mariadb: MariaDBServer, tmp_path: Path, expression: str, kind: str
 ) -> None:
-    found = read(mariadb, tmp_path, f"SELECT id, {expression} AS v FROM case_0 GROUP BY id")
+    found = read(
+        mariadb, tmp_path, f"SELECT id, {expression} AS v FROM value_bit1 WHERE id = 1 GROUP BY id"
+    )
     assert found.kinds["v"] == kind
     assert found.table["v"][0].as_py() is not None
 
@@ -203,13 +211,6 @@ def test_a_declared_type_that_would_change_a_value_is_refused(
                 f"INSERT INTO refused VALUES (1, {value})")  # fmt: skip
     with pytest.raises(SourceError, match=message):
         read(mariadb, tmp_path, "SELECT id, v FROM refused", columns={"v": {"type": declared}})
-
-
-def test_geometry_is_refused_by_name_before_anything_is_read(
-    mariadb: MariaDBServer, tmp_path: Path
-) -> None:
-    with pytest.raises(SourceError, match=r"`place` of the type GEOMETRY.*ST_AsText\(place\)"):
-        read(mariadb, tmp_path, "SELECT 1 AS id, POINT(1, 2) AS place")
 
 
 def test_a_column_of_nulls_needs_a_declared_type(mariadb: MariaDBServer, tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def _numeric(cursor: Cursor) -> ColumnType:
     if not 1 <= precision <= 38:
         raise SqlError("22023", f"NUMERIC precision {precision} must be between 1 and 38")
     if scale > min(precision, 37):
-        raise SqlError("22023", f"NUMERIC scale {scale} must be between 0 and {precision}")
+        raise SqlError("22023", f"NUMERIC scale {scale} must be between 0 and {min(precision, 37)}")
     return ColumnType(f"numeric({precision},{scale})")
 
 
