@@ -32,7 +32,7 @@ class Platform(ABC):
 
     @abstractmethod
     def damage(self, path: str, content: bytes | None) -> None:
-        """Replace a staged object behind the store's back; None removes it."""
+        """Replace or plant a staged object behind the store's back; None removes it."""
 
     @property
     def chain(self) -> Chain:
@@ -100,7 +100,7 @@ class DuckDBPlatform(Platform):
     def damage(self, path: str, content: bytes | None) -> None:
         """Replace or remove a file."""
         file = self.small.home / "staging" / path
-        file.unlink()
+        file.unlink(missing_ok=True)
         if content is not None:
             file.write_bytes(content)
 

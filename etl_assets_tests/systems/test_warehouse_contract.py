@@ -178,6 +178,17 @@ def test_a_part_that_is_not_what_was_staged_stops_the_load(platform: Platform, h
     assert platform.state() == before
 
 
+def test_what_lies_beside_the_parts_of_a_load_is_not_loaded(platform: Platform) -> None:
+    """Loading by prefix would double the records."""
+    staged, other = platform.chain.stage(), platform.chain.stage("SU17")
+    stray = (platform.small.home / "staging" / other.parts[0].path).read_bytes()
+    path = staged.parts[0].path
+    for planted in (path.replace("00000", "00001"), f"{path}.bak", f"{path[: path.rfind('/')]}/a"):
+        platform.damage(planted, stray)
+    assert platform.load(staged).records == 14
+    assert platform.counts() == {"SP17": 14}
+
+
 def test_a_new_column_is_added_and_is_null_in_the_other_slices(platform: Platform) -> None:
     refresh_with(platform, KEEP)
     refresh_with(platform, MORE, "AU17")

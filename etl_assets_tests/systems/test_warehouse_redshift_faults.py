@@ -131,6 +131,19 @@ def test_a_session_that_is_ended_leaves_the_old_slice_and_a_retry_loads(
     assert amounts(platform) == "108.50"
 
 
+def test_nothing_is_connected_until_the_load_begins(
+    platform: RedshiftPlatform, proxy: CommitProxy
+) -> None:
+    """A session opened before a long extract would be dead by the time it is needed."""
+    proxy.accepting = False
+    warehouse = Hooked(platform.redshift, platform.redshift.url_at(proxy.port))
+    staged = platform.chain.stage()
+    with pytest.raises(TransientError):
+        load(platform, warehouse, staged)
+    proxy.accepting = True
+    assert load(platform, warehouse, staged).replaced_records == 14
+
+
 def lose_commit(proxy: CommitProxy, how: str) -> Hook:
     """Return a hook after which the next COMMIT is lost."""
 
