@@ -11,7 +11,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo ui demo-aws stack test lint bench pictures lock clean
+.PHONY: demo ui demo-aws stack test lint bench bench-torture pictures lock clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/.demo
@@ -37,6 +37,11 @@ lint: .venv/.dev
 
 bench: .venv/.dev
 	@$(BIN)/python -m benchmarks
+
+# What dlt, sling and pandas do with the values of docs/torture.md. They are installed into
+# var/peers, for which this needs the network.
+bench-torture: .venv/.dev
+	@$(BIN)/python -m benchmarks.torture
 
 # The pictures in the documentation; needs Chromium (Debian: apt-get install chromium).
 pictures: .venv/.dev
