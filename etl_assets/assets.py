@@ -197,7 +197,10 @@ def _redshift_table(dataset: Dataset, settings: Settings) -> dg.AssetsDefinition
             return dg.MaterializeResult(
                 metadata=load_metadata(
                     made,
-                    staged.columns,
+                    staged,
+                    store,
+                    manifest=pipeline.stage_path(staged),
+                    warehouse_url=warehouse.url,
                     table_records=sum(opened.slices(dataset).values()),
                     seconds=time.monotonic() - started,
                     unchanged=unchanged,

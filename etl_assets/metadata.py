@@ -28,6 +28,7 @@ def extract_metadata(
         "dagster/uri": dg.MetadataValue.text(staging.uri(path)),
         "dagster/column_schema": column_schema(extract.columns),
         "source_records": dg.MetadataValue.int(extract.source_records),
+        "rejected": dg.MetadataValue.int(extract.rejected),
         "season": dg.MetadataValue.text(
             f"{extract.bindings['start']} to {extract.bindings['end']}"
         ),
@@ -38,7 +39,6 @@ def extract_metadata(
         shown["touched"] = dg.MetadataValue.table(
             [dg.TableRecord(touched.model_dump()) for touched in extract.touched]
         )
-        shown["rejected"] = dg.MetadataValue.int(extract.rejected)
     if extract.rejects:
         shown["rejects"] = dg.MetadataValue.md(_rejects_table(extract.rejects, staging))
         shown["rejects_uri"] = dg.MetadataValue.text(staging.uri(extract.rejects.path))
@@ -83,18 +83,34 @@ def stage_metadata(
 
 def load_metadata(
     load: Load,
-    columns: "Sequence[Column]",
+    stage: Stage,
+    staging: Staging,
     *,
+    manifest: str,
+    warehouse_url: str,
     table_records: int,
     seconds: float,
     unchanged: bool,
 ) -> Metadata:
-    """Return what is shown of a load; `table_records` are those of all keys together."""
+    """Return what is shown of a load: the ledger's row, and the parts it was made of.
+
+    Args:
+        load: The ledger's row.
+        stage: What was loaded, or would have been again.
+        staging: Where it is.
+        manifest: Path of the manifest of what was loaded.
+        warehouse_url: Where the table is.
+        table_records: Those of all keys together.
+        seconds: What it took.
+        unchanged: Whether an earlier load stands.
+    """
     return {
         "dagster/row_count": dg.MetadataValue.int(table_records),
         "dagster/partition_row_count": dg.MetadataValue.int(load.records),
         "dagster/table_name": dg.MetadataValue.text(load.table),
-        "dagster/column_schema": column_schema(columns),
+        "dagster/uri": dg.MetadataValue.text(f"{warehouse_url.partition('?')[0]}/{load.table}"),
+        "dagster/column_schema": column_schema(stage.columns),
+        "staged_uri": dg.MetadataValue.text(staging.uri(manifest)),
         "load_id": dg.MetadataValue.text(load.load_id),
         "loaded_at": dg.MetadataValue.timestamp(load.committed_at),
         "proof": dg.MetadataValue.text(load.proof),
@@ -104,8 +120,7 @@ def load_metadata(
         "replaced_records": dg.MetadataValue.int(load.replaced_records),
         "rule_version": dg.MetadataValue.int(load.rule_version),
         "rules_sha256": dg.MetadataValue.text(load.rules_digest),
-        "seconds": dg.MetadataValue.float(round(seconds, 3)),
-        "unchanged": dg.MetadataValue.bool(unchanged),
+        **_objects(stage.parts, stage.bytes, seconds, unchanged=unchanged),
     }
 
 

@@ -117,6 +117,31 @@ def test_the_load_shows_the_ledgers_row(platform: Platform) -> None:
     assert _columns(shown)["sold_on"] == "date"
 
 
+def test_every_materialization_of_a_chain_shows_the_same_facts_by_the_same_names(
+    platform: Platform,
+) -> None:
+    platform.run("SP17")
+    shown = {asset: set(platform.shown(f"sales/{asset}", "SP17")) for asset in CHAIN}
+    everywhere = {
+        "dagster/row_count", "dagster/column_schema", "dagster/uri", "source_records", "rejected",
+        "bytes", "seconds", "sha256", "unchanged",
+    }  # fmt: skip
+    ruled = {"filtered", "rule_version", "rules_sha256"}
+    assert everywhere <= shown["rds_extract"]
+    assert everywhere | ruled <= shown["s3_staging_csv"]
+    assert everywhere | ruled | {"dagster/table_name"} <= shown["redshift_table"]
+
+
+def test_a_load_shows_the_parts_it_was_made_of(platform: Platform) -> None:
+    platform.run("SP17")
+    staged = platform.shown("sales/s3_staging_csv", "SP17")
+    loaded = platform.shown("sales/redshift_table", "SP17")
+    assert [loaded[n] for n in ("staged_uri", "bytes", "sha256")] == [
+        staged[n] for n in ("dagster/uri", "bytes", "sha256")
+    ]
+    assert loaded["dagster/uri"] == f"{platform.settings.warehouse_url}/sales"
+
+
 def test_a_load_shows_the_records_of_its_key_and_of_the_whole_table(platform: Platform) -> None:
     platform.run("SP17")
     platform.run("SU17")
