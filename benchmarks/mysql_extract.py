@@ -131,7 +131,9 @@ def _show(measured: list[dict[str, float | str]]) -> None:
     Console(width=100).print(table)
     for few, many in COMPARED:
         grown, columns = SIZES[many][1] / SIZES[few][1], SIZES[few][0]
-        print(f"{columns} columns, {grown:.0f} x the records: {peaks[many] / peaks[few]:.2f} x the memory")
+        print(
+            f"{columns} columns, {grown:.0f} x the records: {peaks[many] / peaks[few]:.2f} x the memory"
+        )
     print(json.dumps(measured))
 
 

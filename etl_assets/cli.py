@@ -23,7 +23,6 @@ from etl_assets.cli_staging import staging as staging_commands
 from etl_assets.core.errors import EtlError
 from etl_assets.core.registry import Registry
 from etl_assets.settings import Settings
-from etl_assets.systems.protocols import Check, RegistryStore, Source, Staging, Warehouse
 
 _PIPE_WIDTH = 120
 out = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
@@ -145,10 +144,12 @@ def loads(*, key: str | None, dataset: str | None, limit: int, json_: bool) -> N
 def doctor(*, probe: bool, json_: bool) -> None:
     """Check the four systems: reachable, readable, writable, version; and what to do if not.
 
-    --probe loads a few values into temporary tables of the warehouse and leaves a few small
+    The query of every dataset is asked for its columns, which takes the rights a refresh takes
+    and reads no record. --probe loads a few values into temporary tables of the warehouse and leaves a few small
     objects in the staging store; it touches no target table.
     """
     from etl_assets.display import checks_table, print_json
+    from etl_assets.doctor import check_systems
 
     settings = Settings.from_environment()
     found = check_systems(settings, probe=probe)
@@ -243,30 +244,6 @@ def run_refresh(
     if prune_error:
         say(prune_error, "Not removed:")
     return any(r.error for r in results) or bool(prune_error)
-
-
-def check_systems(settings: Settings, *, probe: bool = False) -> dict[str, list[Check]]:
-    """Return what each system's own check finds; one that cannot be opened is one more line.
-
-    Args:
-        settings: Which systems.
-        probe: Whether the warehouse is to be experimented on, too.
-    """
-    opened: dict[str, Callable[[], RegistryStore | Source | Staging | Warehouse]] = {
-        "registry": settings.open_registry,
-        "source": settings.open_source,
-        "staging": settings.open_staging,
-        "warehouse": settings.open_warehouse,
-    }
-    found: dict[str, list[Check]] = {}
-    for name, open_system in opened.items():
-        try:
-            found[name] = open_system().check()
-        except EtlError as error:
-            found[name] = [Check("configured", ok=False, detail=error.message, remedy=error.remedy)]
-    if probe and all(check.ok for name in ("staging", "warehouse") for check in found[name]):
-        found["warehouse"] += settings.open_warehouse().probe(settings.open_staging())
-    return found
 
 
 def _due(registry: Registry, day: dt.date | None) -> list[str]:

@@ -13,7 +13,7 @@ import pytest
 from etl_assets import cli
 from etl_assets_tests.command_line import CommandLine
 from etl_assets_tests.dagster_fixtures import load
-from etl_assets_tests.small import CAMPAIGNS, Small
+from etl_assets_tests.small import CAMPAIGNS, DATASET, Small
 
 DAY = "2017-12-10"
 
@@ -125,6 +125,18 @@ def test_doctor_says_what_is_broken_and_what_to_do(
     bad = {name: c for name, checks in found.items() for c in checks if not c["ok"]}
     assert list(bad) == [system]
     assert remedy in bad[system]["remedy"]
+
+
+def test_doctor_asks_the_source_for_the_columns_of_every_dataset(
+    command: CommandLine, small: Small
+) -> None:
+    (found,) = json.loads(command.run("doctor", "--json").stdout)["source"][1:]
+    assert (found["name"], found["ok"], found["detail"]) == ("sales", True, "5 columns from sales")
+    small.write_dataset(DATASET.replace("FROM sales", "FROM gone"))
+    done = command.run("doctor", "--json")
+    (found,) = json.loads(done.stdout)["source"][1:]
+    assert (done.returncode, found["ok"], found["remedy"]) == (1, False, "Correct the dataset's query.")
+    assert "no such table: gone" in found["detail"]
 
 
 def test_doctors_table_shows_the_remedy(command: CommandLine, small: Small) -> None:

@@ -12,7 +12,6 @@ from etl_assets.systems.redshift_connect import RedshiftUrl
 from etl_assets.systems.redshift_errors import first_line
 from etl_assets.systems.redshift_tables import count, make_ledger
 
-_VERSION_CHARACTERS = 120
 
 
 class _Question(NamedTuple):
@@ -61,7 +60,8 @@ def _ask(connection: pg.connection, question: _Question) -> Check:
 
 def _version(connection: pg.connection, url: RedshiftUrl) -> str:
     version, user = _row(connection, "SELECT version(), current_user")
-    return f"{url.host}:{url.port} as {user}: {str(version)[-_VERSION_CHARACTERS:]}"
+    _, name, number = str(version).rpartition("Redshift ")  # after PostgreSQL's, of 2005
+    return f"{url.host}:{url.port} as {user}: {name}{number}"
 
 
 def _isolation(connection: pg.connection) -> str:

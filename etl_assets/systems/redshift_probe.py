@@ -40,6 +40,18 @@ _COLUMNS = (
     Column(name="value", type=ColumnType.parse("varchar(10)")),
     Column(name="octets", type=ColumnType.parse("binary")),
 )
+_MOMENTS = (
+    Column(name="number", type=ColumnType.parse("integer")),
+    Column(name="value", type=ColumnType.parse("date")),
+    Column(name="moment", type=ColumnType.parse("timestamp")),
+)
+_BOUNDS = (
+    ("0001-01-01", "0001-01-01 00:00:00"),
+    ("1582-10-10", "1582-10-10 12:00:00.000001"),  # a day that the Gregorian calendar skipped
+    ("9999-12-31", "9999-12-31 23:59:59.999999"),
+)
+"""Dates and timestamps that our types hold, and Redshift's documentation gives no bounds for."""
+
 _TEXTS = ("", r"\N", "NULL", " a ", "a  ", 'a,"b"', "a\nb", "a\\", "grün", "😀")
 _NULL_NUMBER, _QUOTED_NUMBER = 100, 101
 _WAIT_SECONDS = 10.0
@@ -55,6 +67,7 @@ def probe_warehouse(connected: Connect, url: RedshiftUrl, staging: Staging) -> l
     probe = _Probe(connected, url, staging, secrets.token_hex(4))
     experiments = {
         "probe: COPY": probe.copied_values,
+        "probe: moments": probe.copied_moments,
         "probe: load errors": probe.load_error,
         "probe: LOCK": probe.lock_and_snapshot,
     }
@@ -105,6 +118,26 @@ class _Probe:
         kept = all((hexadecimal.get(n) or "").lower() == t for n, t in wanted.items())
         kept = kept and hexadecimal.get(0) is not None and hexadecimal.get(_NULL_NUMBER, "") is None
         yield kept, f"bytes of length 0 are {_shown(hexadecimal.get(0))}, beside NULL"
+
+    def copied_moments(self) -> Iterator[tuple[bool, str]]:
+        """Load the earliest and latest moments, and read them back as text."""
+        text = "".join(f"{n},{date},{moment}\n" for n, (date, moment) in enumerate(_BOUNDS))
+        with self.connected() as connection, connection.cursor() as cursor:
+            try:
+                self._copy(cursor, text, "moments", _MOMENTS)
+            except psycopg2.Error as error:
+                yield False, f"moments from {_BOUNDS[0][1]} to {_BOUNDS[-1][1]}: {first_line(error)}"
+                return
+            cursor.execute(
+                'SELECT "number", CAST("value" AS VARCHAR(40)), CAST("moment" AS VARCHAR(40))'
+                f" FROM {sql.STAGING_TABLE}"
+            )
+            read = {number: (date, moment) for number, date, moment in cursor.fetchall()}
+        changed = [
+            f"{bound} is {read.get(n)}" for n, bound in enumerate(_BOUNDS) if read.get(n) != bound
+        ]
+        kept = f"moments from {_BOUNDS[0][1]} to {_BOUNDS[-1][1]} are kept exactly"
+        yield not changed, "; ".join(changed) or kept
 
     def load_error(self) -> Iterator[tuple[bool, str]]:
         """Load a text that is too long, and look for the record of it."""
@@ -165,7 +198,9 @@ class _Probe:
                     cursor.execute(f"DROP TABLE {table}")
             connection.commit()
 
-    def _copy(self, cursor: pg.cursor, text: str, name: str) -> None:
+    def _copy(
+        self, cursor: pg.cursor, text: str, name: str, columns: tuple[Column, ...] = _COLUMNS
+    ) -> None:
         """Stage records and COPY them into the session's staging table."""
         folder = f"probe/{self.name}/{name}"
         with self.staging.scratch() as scratch:
@@ -174,10 +209,10 @@ class _Probe:
             part = self.staging.put(f"{folder}/part-00000.csv.zst", file)
         manifest = f"{folder}/manifest.json"
         self.staging.put_text(manifest, copy_manifest([part], self.staging.uri))
-        cursor.execute(sql.create_staging(_COLUMNS))
+        cursor.execute(sql.create_staging(columns))
         cursor.execute(
             sql.copy_staging(
-                _COLUMNS,
+                columns,
                 _TOKEN,
                 self.staging.uri(manifest),
                 iam_role=self.url.iam_role,

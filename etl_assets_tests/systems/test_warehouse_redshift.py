@@ -310,7 +310,7 @@ def test_the_check_says_who_where_and_what_is_allowed(platform: RedshiftPlatform
     platform.refresh()
     found = checks_of(platform.warehouse)
     assert all(check.ok for check in found.values())
-    assert re.search(r"127\.0\.0\.1:\d+ as awsuser: .*Redshift", found["reachable"].detail)
+    assert re.search(r"127\.0\.0\.1:\d+ as awsuser: Redshift 1", found["reachable"].detail)
     assert found["isolation level"].detail == "Serializable"
     assert found["tables can be made"].detail == "schema public"
     assert found["ledger writable"].detail == '1 rows in "etl_assets"."loads"'
@@ -355,6 +355,7 @@ def test_the_probe_says_what_it_found_and_leaves_no_table(platform: RedshiftPlat
     assert "the quoted NULL token is NULL" in said
     assert "10 difficult texts are kept exactly" in said
     assert "bytes of length 0 are '', beside NULL" in said
+    assert "moments from 0001-01-01 00:00:00 to 9999-12-31 23:59:59.999999 are kept exactly" in said
     assert "recorded as: String length exceeds DDL length, column value, line 1" in said
     assert "a snapshot begins after the wait for LOCK" in said
     assert platform.state() == before
