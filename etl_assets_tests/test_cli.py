@@ -135,7 +135,11 @@ def test_doctor_asks_the_source_for_the_columns_of_every_dataset(
     small.write_dataset(DATASET.replace("FROM sales", "FROM gone"))
     done = command.run("doctor", "--json")
     (found,) = json.loads(done.stdout)["source"][1:]
-    assert (done.returncode, found["ok"], found["remedy"]) == (1, False, "Correct the dataset's query.")
+    assert (done.returncode, found["ok"], found["remedy"]) == (
+        1,
+        False,
+        "Correct the dataset's query.",
+    )
     assert "no such table: gone" in found["detail"]
 
 

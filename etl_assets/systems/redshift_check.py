@@ -13,7 +13,6 @@ from etl_assets.systems.redshift_errors import first_line
 from etl_assets.systems.redshift_tables import count, make_ledger
 
 
-
 class _Question(NamedTuple):
     """One check: its name, what finds the detail, and what to do when it fails."""
 

@@ -126,7 +126,10 @@ class _Probe:
             try:
                 self._copy(cursor, text, "moments", _MOMENTS)
             except psycopg2.Error as error:
-                yield False, f"moments from {_BOUNDS[0][1]} to {_BOUNDS[-1][1]}: {first_line(error)}"
+                yield (
+                    False,
+                    f"moments from {_BOUNDS[0][1]} to {_BOUNDS[-1][1]}: {first_line(error)}",
+                )
                 return
             cursor.execute(
                 'SELECT "number", CAST("value" AS VARCHAR(40)), CAST("moment" AS VARCHAR(40))'

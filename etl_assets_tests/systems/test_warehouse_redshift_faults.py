@@ -9,7 +9,7 @@ import psycopg2.errors
 import psycopg2.extensions as pg
 import pytest
 
-from etl_assets.core.errors import TransientError
+from etl_assets.core.errors import TransientError, WarehouseError
 from etl_assets.core.manifest import Load, Stage
 from etl_assets.systems import redshift_tables
 from etl_assets.systems.protocols import Staging
@@ -269,6 +269,46 @@ def test_a_serialization_failure_that_does_not_end_is_transient_after_five_attem
     assert all(0.1 * 2**n <= pause <= 0.3 * 2**n for n, pause in enumerate(warehouse.pauses))
     assert amounts(platform) == "94.50"
     assert len(platform.warehouse.loads()) == 1
+
+
+def refuse(redshift: Redshift, message: str) -> Hook:
+    """Return a hook that makes the server say XX000 with a message, once."""
+    redshift.run(
+        "CREATE OR REPLACE PROCEDURE public.conflict() LANGUAGE plpgsql AS"
+        f" $$BEGIN RAISE EXCEPTION USING ERRCODE = 'XX000', MESSAGE = '{message}'; END$$"
+    )
+    left = [message]
+
+    def say(connection: pg.connection) -> None:
+        if left:
+            left.clear()
+            with connection.cursor() as cursor:
+                cursor.execute("CALL public.conflict()")
+
+    return say
+
+
+@pytest.mark.parametrize("message", ["1018", "1023"])
+def test_a_conflict_that_redshift_names_by_number_runs_the_transaction_again(
+    platform: RedshiftPlatform, message: str
+) -> None:
+    """1018 is a relation that another transaction made after the snapshot began."""
+    warehouse = Hooked(platform.redshift)
+    warehouse.inside = refuse(platform.redshift, message)
+    assert load(platform, warehouse, platform.chain.stage()).replaced_records == 14
+    assert len(warehouse.pauses) == 1
+
+
+@pytest.mark.parametrize("message", ["10230", "Load into table failed", "error 1023"])
+def test_another_internal_error_is_not_taken_for_a_conflict(
+    platform: RedshiftPlatform, message: str
+) -> None:
+    warehouse = Hooked(platform.redshift)
+    warehouse.inside = refuse(platform.redshift, message)
+    with pytest.raises(WarehouseError, match=message):
+        load(platform, warehouse, platform.chain.stage())
+    assert warehouse.pauses == []
+    assert amounts(platform) == "94.50"
 
 
 def test_of_two_that_lock_each_other_out_the_load_ends_well(platform: RedshiftPlatform) -> None:
