@@ -55,7 +55,8 @@ class Dataset(BaseModel):
             fails on today's data, and says so; `none` fails the campaign.
         max_rejected: More rejected records than this fail the campaign; None: any number.
         on_schema_change: `evolve` adds columns to the table (and widens texts where the
-            warehouse limits them); `freeze` fails the load. A changed type fails it always.
+            warehouse limits them), and a column that is gone is NULL from then on; `freeze`
+            fails the load, showing what differs. A changed type fails it always.
         distribution_key: The column Redshift spreads the table by; its own choice unless said.
         sort_keys: The columns Redshift sorts the table by.
     """

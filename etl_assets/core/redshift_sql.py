@@ -7,7 +7,7 @@ columns see to that).
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from etl_assets.core.columns import LOAD_COLUMNS, Column
 from etl_assets.core.csv_record import empty_bytes
@@ -35,11 +35,13 @@ class SchemaChange:
         add: Columns to add, with their types.
         widen: VARCHAR columns to widen, with the wider type.
         refused: Sentences for what no ALTER TABLE can do.
+        gone: Columns that only the table has; they need no change, and are NULL in new records.
     """
 
     add: dict[str, str]
     widen: dict[str, str]
     refused: list[str]
+    gone: list[str] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return bool(self.add or self.widen or self.refused)
@@ -48,6 +50,11 @@ class SchemaChange:
         added = [f"`{name}` {kind} is new" for name, kind in self.add.items()]
         wider = [f"`{name}` needs {kind}" for name, kind in self.widen.items()]
         return "; ".join([*added, *wider, *self.refused])
+
+    def frozen(self) -> str:
+        """Return every difference, of which a frozen table takes none; empty when there is none."""
+        gone = [f"`{name}` is not in the records" for name in self.gone]
+        return "; ".join([*([str(self)] if self else []), *gone])
 
 
 def table_types(columns: Sequence[Column]) -> dict[str, str]:
@@ -169,7 +176,7 @@ def schema_change(wanted: Mapping[str, str], existing: Mapping[str, str]) -> Sch
     """Return what a table with `existing` types lacks to take records of `wanted` types.
 
     Existing types are as `canonical_type` writes them. A column that is no longer wanted
-    stays, and is NULL in new records.
+    stays, and is NULL in new records; a frozen table does not take that either.
     """
     add: dict[str, str] = {}
     widen: dict[str, str] = {}
@@ -184,7 +191,8 @@ def schema_change(wanted: Mapping[str, str], existing: Mapping[str, str]) -> Sch
                 refused.append(f"the type of `{name}` would change from {have} to {need}")
             elif new > old:
                 widen[name] = kind
-    return SchemaChange(add, widen, refused)
+    gone = [name for name in existing if name not in wanted]
+    return SchemaChange(add, widen, refused, gone)
 
 
 def canonical_type(kind: str) -> str:

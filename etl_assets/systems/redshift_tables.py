@@ -46,11 +46,12 @@ def check_fit(connection: pg.connection, schema: str, stage: Stage, what: str) -
     if not existing:
         return [sql.create_table(schema, stage)]
     change = sql.schema_change(sql.table_types(stage.columns), existing)
-    if change.refused or (change and stage.on_schema_change == "freeze"):
+    frozen = change.frozen() if stage.on_schema_change == "freeze" else ""
+    if change.refused or frozen:
         raise WarehouseError(
-            f"{what} does not fit the table {stage.table}: {change}; nothing was loaded.",
-            "Keep the type with a cast rule or drop the columns with a rule; new columns and longer"
-            " texts are taken with `on_schema_change: evolve`.",
+            f"{what} does not fit the table {stage.table}: {frozen or change}; nothing was loaded.",
+            "Keep types and columns with rules; new columns, longer texts and columns that are gone"
+            " are taken with `on_schema_change: evolve`.",
         )
     return sql.alter_table(schema, stage.table, change)
 

@@ -169,13 +169,7 @@ class DuckDBWarehouse:
                     "Keep the type with a cast rule, or load into another table.",
                 )
             added = [name for name in wanted if name not in existing]
-            if added and stage.on_schema_change == "freeze":
-                raise WarehouseError(
-                    f"The load of {stage.dataset} for campaign {stage.campaign_key} would add"
-                    f" {', '.join(f'`{name}`' for name in added)} to a table that is frozen;"
-                    " nothing was loaded.",
-                    "Drop the columns with a rule, or set `on_schema_change: evolve`.",
-                )
+            _check_frozen(stage, added, [name for name in existing if name not in wanted])
             for name in added:
                 connection.execute(
                     f"ALTER TABLE {target} ADD COLUMN {quote_identifier(name)} {wanted[name]}"
@@ -262,6 +256,18 @@ class DuckDBWarehouse:
             connection.execute("USE warehouse")
             stack.pop_all()
         return connection
+
+
+def _check_frozen(stage: Stage, added: list[str], gone: list[str]) -> None:
+    """Raise when a frozen table and the records have not the same columns."""
+    differences = [*(f"`{name}` is new" for name in added),
+                   *(f"`{name}` is not in the records" for name in gone)]  # fmt: skip
+    if differences and stage.on_schema_change == "freeze":
+        raise WarehouseError(
+            f"The load of {stage.dataset} for campaign {stage.campaign_key} does not fit the frozen"
+            f" table {stage.table}: {'; '.join(differences)}; nothing was loaded.",
+            "Keep the table's columns with rules, or set `on_schema_change: evolve`.",
+        )
 
 
 def _from_csv(stage: Stage) -> str:

@@ -189,6 +189,8 @@ def test_a_table_that_fits_needs_no_change() -> None:
     change = sql.schema_change(wanted, existing | {"gone": "date", "also": "boolean"})
     assert not change
     assert sql.alter_table("public", "sales", change) == []
+    assert change.frozen() == "`gone` is not in the records; `also` is not in the records"
+    assert sql.schema_change(wanted, existing).frozen() == ""
 
 
 def test_new_columns_are_added_one_statement_each_and_texts_only_widened() -> None:

@@ -239,6 +239,15 @@ def test_a_frozen_table_takes_no_new_column(platform: Platform) -> None:
     assert platform.refresh().records == 14
 
 
+def test_a_frozen_table_loses_no_column(platform: Platform) -> None:
+    refresh_with(platform, MORE)
+    before = platform.state()
+    platform.small.write_dataset("on_schema_change: freeze\n" + HEAD + KEEP)
+    with pytest.raises(WarehouseError, match="`quantity` is not in the records; nothing was"):
+        platform.refresh()
+    assert platform.state() == before
+
+
 def test_pruning_removes_one_slice_with_proof_and_touches_no_other(platform: Platform) -> None:
     for key in COUNTS:
         platform.refresh(key)
