@@ -36,8 +36,10 @@ def source(request: pytest.FixtureRequest, small: Small) -> tuple[Settings, Chan
         "INSERT INTO sales SELECT seq, TIMESTAMP('2017-03-01') + INTERVAL 7 * seq DAY, seq % 4,"
         " seq + 0.25, 'plain' FROM seq_0_to_39",
     )
-    changes = {"source_url": mariadb.url, "source_password": mariadb.password}
-    return dataclasses.replace(small.settings(), **changes), mariadb.run
+    settings = dataclasses.replace(
+        small.settings(), source_url=mariadb.url, source_password=mariadb.password
+    )
+    return settings, mariadb.run
 
 
 def columns(chain: Chain) -> dict[str, str]:
