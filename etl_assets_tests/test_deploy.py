@@ -71,12 +71,12 @@ NO_RESOURCE = {
 """Actions allowed on `*`, and what they are for; AWS has no resource for them."""
 
 BY_HAND_ONLY = {
-    "dynamodb:ConditionCheckItem": "registry push",
+    "dynamodb:ConditionCheckItem": "registry push, rules publish",
     "dynamodb:CreateTable": "registry init asks before it finds the stack's table",
-    "dynamodb:DeleteItem": "registry push",
-    "dynamodb:PutItem": "registry init and push",
+    "dynamodb:DeleteItem": "registry push, rules publish",
+    "dynamodb:PutItem": "registry init and push, rules publish",
     "dynamodb:UpdateContinuousBackups": "registry init",
-    "dynamodb:UpdateItem": "registry push",
+    "dynamodb:UpdateItem": "registry push, rules publish",
 }
 """What a task started by hand may, and a run may not: a run never changes its own rules."""
 

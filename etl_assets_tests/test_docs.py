@@ -4,6 +4,7 @@ Each comparison is a function from the documents to the list of what is wrong in
 test holds our documents to it; another plants a fault and sees it found.
 """
 
+import json
 import re
 import shlex
 import shutil
@@ -22,6 +23,7 @@ from etl_assets.core.errors import EtlError
 from etl_assets.core.expressions import FUNCTIONS
 from etl_assets.core.registry import parse_campaigns, parse_entries
 from etl_assets.core.rule_kinds import Rule
+from etl_assets.core.rule_schema import rule_set_schema
 from etl_assets.core.rules import RuleSet
 from etl_assets.home import open_instance
 from etl_assets.refresh import Refresh
@@ -273,6 +275,14 @@ def test_every_module_that_is_named_exists() -> None:
     assert missing_files({"a": "See `core/sql.py` and `core/sequel.py`."}, ROOT) == [
         "core/sequel.py"
     ]
+
+
+def test_the_schema_for_editors_is_that_of_the_models() -> None:
+    """When it is not: `etl-assets rules schema > docs/rules.schema.json`."""
+    written = json.loads((ROOT / "docs" / "rules.schema.json").read_text(encoding="utf-8"))
+    assert written == rule_set_schema()
+    del written["$defs"]["Cast"]["properties"]["on_error"]
+    assert written != rule_set_schema()
 
 
 def test_every_kind_of_rule_has_a_row_in_the_readme() -> None:

@@ -18,10 +18,11 @@ from decimal import Decimal
 from pydantic import ValidationError
 
 from etl_assets.core.campaigns import Campaign, check_key, read_date
-from etl_assets.core.documents import Document, explain
+from etl_assets.core.documents import explain
 from etl_assets.core.errors import DocumentError
 from etl_assets.core.expressions import nearest
 from etl_assets.core.registry import Registry
+from etl_assets.core.rule_versions import read_rules
 from etl_assets.core.rules import RuleSet
 
 CAMPAIGN, DAY, RULES = "CAMPAIGN#", "DAY#", "RULES#"
@@ -190,8 +191,7 @@ def _rule_set(stored: Stored, datasets: Collection[str], name: str) -> RuleSet:
         raise DocumentError(name, [f"there is no dataset `{dataset}`{hint}"])
     if not isinstance(stored.document, str):
         raise DocumentError(name, ["`document` is not the text of a rule set"])
-    document = Document(stored.document, name)
-    return document.validate(RuleSet, document.data)
+    return read_rules(stored.document, name)
 
 
 def to_stored(value: object) -> object:

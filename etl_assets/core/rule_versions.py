@@ -7,7 +7,7 @@ people see stand in the text itself, so a text says the same in every registry.
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from etl_assets.core.documents import Document
 from etl_assets.core.errors import DocumentError, PermanentError, RegistryError
@@ -49,8 +49,7 @@ class RuleVersion:
         source = f"version {self.version} of the rules of {self.dataset}"
         if self.fault:
             raise DocumentError(source, [self.fault])
-        document = Document(self.text, source)
-        return document.validate(RuleSet, document.data)
+        return read_rules(self.text, source)
 
     @property
     def digest(self) -> str:
@@ -63,6 +62,31 @@ class RuleVersion:
         who = f"published by {self.by}" if self.by else "written by hand"
         when = f" at {self.at:%Y-%m-%d %H:%M:%S} UTC" if self.at else ""
         return f"{who}{when}" + (f" ({self.comment})" if self.comment else "")
+
+
+def read_rules(text: str, source: str) -> RuleSet:
+    """Return what a text means.
+
+    Texts that were read lately are not read again: one of 10,000 lines takes a second, and the
+    registry is read every half minute.
+
+    Args:
+        text: YAML.
+        source: Names it in errors.
+
+    Raises:
+        DocumentError: Naming line and field of everything that is wrong.
+    """
+    try:
+        return _read_rules(text)
+    except DocumentError as error:
+        raise DocumentError(source, error.problems) from error
+
+
+@lru_cache(maxsize=16)
+def _read_rules(text: str) -> RuleSet:
+    document = Document(text, "rules")
+    return document.validate(RuleSet, document.data)
 
 
 def current_of(versions: Sequence[RuleVersion]) -> RuleVersion | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from etl_assets.core.documents import Document
 from etl_assets.core.errors import DocumentError, RegistryError
 from etl_assets.core.registry import Registry, parse_campaigns, parse_entries
-from etl_assets.core.rule_versions import RuleVersion
+from etl_assets.core.rule_versions import RuleVersion, read_rules
 from etl_assets.core.rules import RuleSet
 from etl_assets.systems.protocols import Check
 from etl_assets.systems.registry_files_rules import RuleFiles
@@ -58,11 +58,8 @@ class FileRegistry:
         return self._rules.publish(dataset, text, over=over, by=by, at=at, comment=comment)
 
     def _rule_sets(self) -> dict[str, RuleSet]:
-        found: dict[str, RuleSet] = {}
-        for dataset, (name, text) in self._rules.texts().items():
-            document = Document(text, name)
-            found[dataset] = document.validate(RuleSet, document.data)
-        return found
+        texts = self._rules.texts()
+        return {dataset: read_rules(text, name) for dataset, (name, text) in texts.items()}
 
     def _document(self, name: str) -> Document:
         return Document(text_of(self.folder / name), name)

@@ -12,6 +12,7 @@ from etl_assets.core.rule_versions import (
     current_of,
     find_version,
     next_version,
+    read_rules,
 )
 
 TEXT = "version: {}\nrules:\n  - {{id: some, kind: filter, keep: quantity > {}}}\n"
@@ -111,3 +112,12 @@ def test_a_text_that_is_not_valid_is_not_published(text: str, problem: str) -> N
 )
 def test_who_published_is_one_line(by: str, kept: str) -> None:
     assert publish([], over=0, by=by).by == kept
+
+
+def test_a_text_is_read_once_and_what_is_wrong_with_it_is_named_each_time() -> None:
+    text = TEXT.format(7, 7)
+    assert read_rules(text, "here") is read_rules(text, "there")
+    assert read_rules(TEXT.format(7, 8), "here") != read_rules(text, "here")
+    for source in ("here", "there"):
+        with pytest.raises(DocumentError, match=f"{source} is not valid: line 3: .*`kep`"):
+            read_rules(text.replace("keep", "kep"), source)
