@@ -1,27 +1,29 @@
 """The chain of one dataset as assets: rds_extract -> s3_staging_csv -> redshift_table.
 
 The bodies are thin: what a step does is in `pipeline.py`. Between assets only the path of a
-manifest travels, as metadata of the materialization; a later asset reads the manifest of
-that partition's latest materialization, so each asset can be materialized alone.
+manifest travels, as metadata of the materialization (`references.py`), so each asset can be
+materialized alone. What the registry said goes with it, as tags (`observations.py`): the
+extract's campaign, and the rules of the stage, which are those of the table made from it.
 
 The asset keys keep the names people know, whatever systems stand behind them; the kinds
 shown in the UI are those of the actual systems.
 """
 
 import time
-from collections.abc import Sequence
-from typing import TypeVar
 
 import dagster as dg
 
 from etl_assets import pipeline
+from etl_assets.core.data_versions import campaign_version
 from etl_assets.core.datasets import Dataset
-from etl_assets.core.errors import PermanentError, StagingError
+from etl_assets.core.errors import PermanentError
 from etl_assets.core.manifest import Extract, Stage
 from etl_assets.failures import reported_to_dagster
 from etl_assets.kept import extract_manifest
-from etl_assets.metadata import REFERENCE, extract_metadata, load_metadata, stage_metadata
+from etl_assets.metadata import extract_metadata, load_metadata, stage_metadata
+from etl_assets.observations import CAMPAIGNS_KEY, inherited, latest, read_version, rules_key
 from etl_assets.partitions import CAMPAIGNS
+from etl_assets.references import is_forced, previous_reference, required_reference
 from etl_assets.resources import (
     RegistryResource,
     SourceResource,
@@ -30,12 +32,6 @@ from etl_assets.resources import (
 )
 from etl_assets.settings import Settings
 from etl_assets.systems.connect import system_kind
-from etl_assets.systems.protocols import Staging
-
-FORCE_TAG = "etl_assets/force"
-"""A run with this tag set to `true` extracts, stages and loads even what is unchanged."""
-
-Reference = TypeVar("Reference", Extract, Stage)
 
 
 def build_chain(dataset: Dataset, settings: Settings) -> list[dg.AssetsDefinition]:
@@ -47,26 +43,34 @@ def build_chain(dataset: Dataset, settings: Settings) -> list[dg.AssetsDefinitio
     ]
 
 
+def chain_keys(dataset: str) -> tuple[dg.AssetKey, dg.AssetKey, dg.AssetKey]:
+    """Return the keys of a dataset's assets, by its name, in the order the data takes."""
+    return (
+        dg.AssetKey([dataset, "rds_extract"]),
+        dg.AssetKey([dataset, "s3_staging_csv"]),
+        dg.AssetKey([dataset, "redshift_table"]),
+    )
+
+
 def table_key(dataset: Dataset) -> dg.AssetKey:
     """Return the key of a dataset's table asset."""
-    return dg.AssetKey([dataset.name, "redshift_table"])
+    return chain_keys(dataset.name)[-1]
 
 
 def _rds_extract(dataset: Dataset, settings: Settings) -> dg.AssetsDefinition:
-    key = dg.AssetKey([dataset.name, "rds_extract"])
+    key, _, _ = chain_keys(dataset.name)
 
     @dg.asset(
         key=key,
         partitions_def=CAMPAIGNS,
-        deps=[*(dg.AssetKey(["source", name]) for name in dataset.source_tables),
-              dg.AssetKey(["registry", "campaigns"])],
+        deps=[*(dg.AssetKey(["source", name]) for name in dataset.source_tables), CAMPAIGNS_KEY],
         kinds={system_kind(settings.source_url), "parquet"},
         description=f"{dataset.description}\n\nThe records of one campaign as the source held"
         f" them in one snapshot, in Parquet.\n\n```sql\n{dataset.query}\n```",
         pool="source",
         group_name=dataset.name,
         owners=_owners(dataset),
-    )  # fmt: skip
+    )
     def rds_extract(
         context: dg.AssetExecutionContext,
         registry: RegistryResource,
@@ -82,7 +86,7 @@ def _rds_extract(dataset: Dataset, settings: Settings) -> dg.AssetsDefinition:
                     "Add the dataset to the campaign's `datasets`, or choose another key.",
                 )
             store = staging.open()
-            previous = _previous(context, key, Extract, store)
+            previous = previous_reference(context, key, Extract, store)
             made = pipeline.extract(
                 dataset,
                 campaign,
@@ -101,20 +105,22 @@ def _rds_extract(dataset: Dataset, settings: Settings) -> dg.AssetsDefinition:
                 metadata=extract_metadata(
                     made, store, path, seconds=time.monotonic() - started, unchanged=unchanged
                 ),
-                data_version=dg.DataVersion(made.content_digest),
+                data_version=dg.DataVersion(made.data_version),
+                tags=read_version(
+                    context.instance, CAMPAIGNS_KEY, campaign.key, campaign_version(campaign)
+                ),
             )
 
     return rds_extract
 
 
 def _s3_staging_csv(dataset: Dataset, settings: Settings) -> dg.AssetsDefinition:
-    key = dg.AssetKey([dataset.name, "s3_staging_csv"])
-    upstream = dg.AssetKey([dataset.name, "rds_extract"])
+    upstream, key, _ = chain_keys(dataset.name)
 
     @dg.asset(
         key=key,
         partitions_def=CAMPAIGNS,
-        deps=[upstream, dg.AssetKey(["registry", "rules"])],
+        deps=[upstream, rules_key(dataset)],
         kinds={system_kind(settings.staging_url), "csv"},
         description=f"The records of {dataset.name} after the business rules, as CSV parts"
         " with a manifest, ready to load.",
@@ -127,14 +133,15 @@ def _s3_staging_csv(dataset: Dataset, settings: Settings) -> dg.AssetsDefinition
         started = time.monotonic()
         with reported_to_dagster(context):
             read = registry.open().read()
+            rules = read.rules_of(dataset)
             store = staging.open()
-            extract = _required(context, upstream, Extract, store)
-            previous = _previous(context, key, Stage, store)
+            extract = required_reference(context, upstream, Extract, store)
+            previous = previous_reference(context, key, Stage, store)
             made = pipeline.stage(
                 dataset,
                 read.campaign(context.partition_key),
                 extract,
-                read.rules_of(dataset),
+                rules,
                 store,
                 previous=previous,
             )
@@ -153,18 +160,24 @@ def _s3_staging_csv(dataset: Dataset, settings: Settings) -> dg.AssetsDefinition
                     unchanged=unchanged,
                 ),
                 data_version=dg.DataVersion(made.inputs_digest),
+                tags=read_version(
+                    context.instance,
+                    rules_key(dataset),
+                    made.campaign_key,
+                    rules.for_campaign(made.campaign_key).digest,
+                ),
             )
 
     return s3_staging_csv
 
 
 def _redshift_table(dataset: Dataset, settings: Settings) -> dg.AssetsDefinition:
-    upstream = dg.AssetKey([dataset.name, "s3_staging_csv"])
+    _, upstream, key = chain_keys(dataset.name)
 
     @dg.asset(
-        key=table_key(dataset),
+        key=key,
         partitions_def=CAMPAIGNS,
-        deps=[upstream],
+        deps=[upstream, rules_key(dataset)],
         kinds={system_kind(settings.warehouse_url), "table"},
         description=f"{dataset.description}\n\nThe table `{dataset.table}` that readers use;"
         " a partition is one campaign's slice of it, replaced in one transaction.",
@@ -179,7 +192,7 @@ def _redshift_table(dataset: Dataset, settings: Settings) -> dg.AssetsDefinition
         started = time.monotonic()
         with reported_to_dagster(context):
             store = staging.open()
-            staged = _required(context, upstream, Stage, store)
+            staged = required_reference(context, upstream, Stage, store)
             opened = warehouse.open()
             made = pipeline.load(
                 dataset,
@@ -187,7 +200,7 @@ def _redshift_table(dataset: Dataset, settings: Settings) -> dg.AssetsDefinition
                 store,
                 opened,
                 run_id=context.run.run_id,
-                force=_forced(context),
+                force=is_forced(context),
             )
             unchanged = made.run_id != context.run.run_id
             context.log.info(
@@ -206,6 +219,9 @@ def _redshift_table(dataset: Dataset, settings: Settings) -> dg.AssetsDefinition
                     unchanged=unchanged,
                 ),
                 data_version=dg.DataVersion(made.inputs_digest),
+                tags=inherited(
+                    latest(context.instance, upstream, made.campaign_key), rules_key(dataset)
+                ),
             )
 
     return redshift_table
@@ -213,61 +229,3 @@ def _redshift_table(dataset: Dataset, settings: Settings) -> dg.AssetsDefinition
 
 def _owners(dataset: Dataset) -> list[str] | None:
     return [dataset.owner] if dataset.owner else None
-
-
-def _forced(context: dg.AssetExecutionContext) -> bool:
-    return context.run.tags.get(FORCE_TAG) == "true"
-
-
-def _previous(
-    context: dg.AssetExecutionContext,
-    key: dg.AssetKey,
-    model: type[Reference],
-    staging: Staging,
-) -> Reference | None:
-    """Return what the asset made the last time; None when it is gone, or must be made again."""
-    if _forced(context):
-        return None
-    try:
-        return _latest(context, key, model, staging)
-    except StagingError as error:
-        context.log.warning(f"{error.message} It is made anew.")
-        return None
-
-
-def _latest(
-    context: dg.AssetExecutionContext,
-    key: dg.AssetKey,
-    model: type[Reference],
-    staging: Staging,
-) -> Reference | None:
-    """Return the reference of the partition's latest materialization of an asset, if any."""
-    records: Sequence[dg.EventLogRecord] = context.instance.fetch_materializations(
-        dg.AssetRecordsFilter(asset_key=key, asset_partitions=[context.partition_key]), limit=1
-    ).records
-    for record in records:
-        materialization = record.asset_materialization
-        path = materialization.metadata.get(REFERENCE) if materialization else None
-        if path is not None:
-            return model.model_validate_json(staging.read_text(str(path.value)))
-    return None
-
-
-def _required(
-    context: dg.AssetExecutionContext,
-    key: dg.AssetKey,
-    model: type[Reference],
-    staging: Staging,
-) -> Reference:
-    """Return the reference an asset needs from the one before it.
-
-    Raises:
-        PermanentError: When that was never materialized for this campaign.
-    """
-    found = _latest(context, key, model, staging)
-    if found is None:
-        raise PermanentError(
-            f"{key.to_user_string()} was never materialized for campaign {context.partition_key}.",
-            "Materialize it first, or select the whole chain.",
-        )
-    return found

@@ -12,14 +12,15 @@ from etl_assets.assets import build_chain
 from etl_assets.checks import build_checks
 from etl_assets.core.errors import PermanentError
 from etl_assets.lineage import build_external_assets
+from etl_assets.observations import build_registry_assets
 from etl_assets.resources import build_resources
 from etl_assets.schedules import (
     REFRESH_JOB,
     build_prune_job,
     build_prune_schedule,
     build_refresh_schedule,
-    build_registry_sensor,
 )
+from etl_assets.sensors import build_registry_sensor
 from etl_assets.settings import VARIABLES, Settings
 
 
@@ -57,7 +58,7 @@ def build_defs(
             "Write five fields, such as `0 3,14 * * *`.",
         ) from error
     return dg.Definitions(
-        assets=[*build_external_assets(settings), *chains],
+        assets=[*build_external_assets(settings), build_registry_assets(settings), *chains],
         asset_checks=[check for dataset in datasets for check in build_checks(dataset)],
         jobs=[refresh, build_prune_job(settings)],
         schedules=schedules,

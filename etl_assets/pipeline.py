@@ -44,8 +44,8 @@ def extract(
 ) -> Extract:
     """Read a campaign's records from the source into a new extract.
 
-    When the records are those of the `previous` extract, that one is returned and nothing
-    is stored.
+    When the records are those of the `previous` extract, and what was bound to read them is
+    the same, that one is returned and nothing is stored.
 
     Raises:
         SourceError: When the query fails, a value is not of its column's type, or the
@@ -83,7 +83,7 @@ def extract(
             bindings=bindings,
             extracted_at=extracted_at,
         )
-        if previous and previous.content_digest == made.content_digest:
+        if previous and previous.data_version == made.data_version:
             return previous
         for part, file in zip(made.parts, files, strict=True):
             staging.put(part.path, file)

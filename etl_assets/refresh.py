@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import dagster as dg
 
-from etl_assets.assets import FORCE_TAG, table_key
+from etl_assets.assets import table_key
 from etl_assets.core.changes import PartitionChanges
 from etl_assets.core.datasets import Dataset
 from etl_assets.core.errors import PermanentError
@@ -17,6 +17,7 @@ from etl_assets.core.registry import Registry
 from etl_assets.definitions import build_defs
 from etl_assets.home import COMMAND_LINE_TAG, REPOSITORY_TAGS, end_dead_runs
 from etl_assets.partitions import keys_in_flight, sync_partitions
+from etl_assets.references import FORCE_TAG
 from etl_assets.results import KeyResult
 from etl_assets.schedules import PRUNE_JOB, REFRESH_JOB, PruneConfig, assets_of, runnable
 from etl_assets.settings import Settings

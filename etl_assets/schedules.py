@@ -1,4 +1,4 @@
-"""The refresh twice a day, the pruning beside it, and the sensor that follows the registry."""
+"""The refresh twice a day, and the pruning beside it."""
 
 import datetime as dt
 from collections.abc import Collection
@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 
-from etl_assets.assets import table_key
+from etl_assets.assets import chain_keys, table_key
 from etl_assets.core.changes import keys_to_prune
 from etl_assets.core.datasets import Dataset
 from etl_assets.core.manifest import Load
@@ -21,7 +21,6 @@ from etl_assets.systems.protocols import Warehouse
 
 REFRESH_JOB = "refresh"
 PRUNE_JOB = "prune"
-SENSOR_INTERVAL_SECONDS = 30
 
 
 class PruneConfig(dg.Config):
@@ -106,30 +105,6 @@ def build_prune_schedule(settings: Settings) -> dg.ScheduleDefinition:
         )
 
     return prune_schedule
-
-
-def build_registry_sensor(settings: Settings) -> dg.SensorDefinition:
-    """Return the sensor that keeps the partitions equal to the registry's keys."""
-
-    @dg.sensor(
-        name="registry_sensor",
-        minimum_interval_seconds=SENSOR_INTERVAL_SECONDS,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Adds a partition for a new campaign and removes that of one which is gone.",
-    )
-    def registry_sensor(
-        context: dg.SensorEvaluationContext, registry: RegistryResource
-    ) -> dg.SensorResult:
-        read = registry.open().read()
-        changes = sync_partitions(
-            context.instance, read, allow_mass_removal=settings.allow_mass_removal
-        )
-        reason = describe_changes(changes) or f"{len(read.keys)} campaigns, no change."
-        for key, problem in read.problems.items():
-            context.log.error(f"Campaign {key} cannot be used: {problem}")
-        return dg.SensorResult(skip_reason=reason, cursor=read.digest)
-
-    return registry_sensor
 
 
 def build_prune_job(settings: Settings) -> dg.JobDefinition:
@@ -228,8 +203,8 @@ def assets_of(registry: Registry, key: str, settings: Settings) -> list[dg.Asset
     if campaign is None or campaign.datasets is None:
         return None
     return [
-        dg.AssetKey([name, asset])
+        asset
         for name in settings.datasets
         if campaign.takes_part_in(name)
-        for asset in ("rds_extract", "s3_staging_csv", "redshift_table")
+        for asset in chain_keys(name)
     ]

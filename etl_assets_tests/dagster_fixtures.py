@@ -4,12 +4,13 @@ import contextlib
 import datetime as dt
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import duckdb
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepositoryOrigin
 
 from etl_assets import pipeline
 from etl_assets.core.manifest import Load
@@ -34,6 +35,7 @@ class Platform:
     small: Small
     instance: dg.DagsterInstance
     changes: Mapping[str, Any]
+    kept: dict[str, Any] = field(default_factory=dict)
 
     @property
     def settings(self) -> Settings:
@@ -97,15 +99,43 @@ class Platform:
             return defs.resolve_schedule_def(schedule).evaluate_tick(context)
 
     def sense(self) -> Any:  # noqa: ANN401
-        """Evaluate the sensor once."""
+        """Evaluate the sensor once, and do with the outcome what the daemon does with it."""
         defs = build_defs(self.settings)
         with dg.build_sensor_context(
             instance=self.instance,
+            instance_ref=self.instance.get_ref(),
+            cursor=self.cursor,
             repository_def=defs.get_repository_def(),
             resources={"registry": build_resources(self.settings)["registry"]},
         ) as context:
             sensor = defs.get_repository_def().get_sensor_def("registry_sensor")
-            return sensor.evaluate_tick(context)
+            tick = sensor.evaluate_tick(context)
+        for event in tick.asset_events:
+            self.instance.report_runless_asset_event(event)
+        self.kept["cursor"] = tick.cursor
+        return tick
+
+    @property
+    def cursor(self) -> str | None:
+        """What the sensor remembers."""
+        return self.kept.get("cursor")
+
+    def run_requested(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
+        """Run what a sensor or schedule asked for."""
+        assets = [key.to_user_string() for key in request.asset_selection or []]
+        return self.run(str(request.partition_key), *assets, tags=request.tags)
+
+    def start_run(self, key: str, status: dg.DagsterRunStatus) -> dg.DagsterRun:
+        """Record a run of a key that nobody executes."""
+        location = RegisteredCodeLocationOrigin("etl_assets")
+        origin = RemoteRepositoryOrigin(location, "__repository__").get_job_origin("x")
+        return self.instance.create_run_for_job(
+            job_def=build_defs(self.settings).resolve_job_def(REFRESH_JOB),
+            tags={"dagster/partition": key},
+            status=status,
+            remote_job_origin=origin,
+            job_code_origin=None,
+        )
 
     def shown(self, asset: str, key: str) -> dict[str, Any]:
         """Return the metadata of the latest materialization of `dataset/asset`."""
@@ -156,9 +186,9 @@ def failures(result: dg.ExecuteInProcessResult) -> dict[str, str]:
 
 @contextlib.contextmanager
 def open_platform(small: Small, folder: Path) -> Iterator[Platform]:
-    """Give a platform on an instance of its own, nothing refreshed yet."""
+    """Give a platform on an instance below a folder: a new one, unless one is there."""
     home = folder / "dagster_home"
-    home.mkdir()
+    home.mkdir(exist_ok=True)
     quiet = {"telemetry": {"enabled": False}}
     with dg.DagsterInstance.local_temp(str(home), overrides=quiet) as instance:
         yield Platform(small, instance, {})

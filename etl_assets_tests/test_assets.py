@@ -11,8 +11,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from etl_assets.assets import FORCE_TAG
 from etl_assets.core.manifest import Extract, Stage
+from etl_assets.references import FORCE_TAG
 from etl_assets.settings import Settings
 from etl_assets.systems.staging import sha256_of
 from etl_assets_tests.dagster_fixtures import (

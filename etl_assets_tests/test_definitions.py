@@ -30,6 +30,11 @@ TABLES = {
     for table in ("campaign_descriptions", "campaign_households", "coupon_redemptions", "coupons",
                   "demographics", "products", "transactions")
 }  # fmt: skip
+REGISTRY = {
+    "registry/campaigns",
+    "registry/rules/campaign_sales",
+    "registry/rules/campaign_redemptions",
+}
 
 LOAD_WITHOUT_NETWORK = """
 import socket
@@ -68,7 +73,7 @@ def test_definitions_load_without_network_and_without_writing_anything(tmp_path:
 
 def test_the_asset_keys_are_those_people_know(defs: dg.Definitions) -> None:
     keys = {key.to_user_string() for key in defs.resolve_asset_graph().get_all_asset_keys()}
-    assert keys == CHAINS | TABLES | {"registry/campaigns", "registry/rules"}
+    assert keys == CHAINS | TABLES | REGISTRY
 
 
 def test_each_chain_runs_from_source_and_registry_to_the_table(defs: dg.Definitions) -> None:
@@ -81,18 +86,29 @@ def test_each_chain_runs_from_source_and_registry_to_the_table(defs: dg.Definiti
     assert parents("campaign_redemptions/rds_extract") == {
         "source/coupon_redemptions", "source/coupons", "source/products", "registry/campaigns",
     }  # fmt: skip
+    rules = "registry/rules/campaign_redemptions"
     assert parents("campaign_redemptions/s3_staging_csv") == {
-        "campaign_redemptions/rds_extract", "registry/rules",
+        "campaign_redemptions/rds_extract", rules,
     }  # fmt: skip
-    assert parents("campaign_redemptions/redshift_table") == {"campaign_redemptions/s3_staging_csv"}
+    assert parents("campaign_redemptions/redshift_table") == {
+        "campaign_redemptions/s3_staging_csv", rules,
+    }  # fmt: skip
 
 
-def test_every_asset_of_a_chain_has_the_campaigns_as_partitions(defs: dg.Definitions) -> None:
+def test_chains_and_registry_have_the_campaigns_as_partitions(defs: dg.Definitions) -> None:
     graph = defs.resolve_asset_graph()
-    for key in CHAINS:
+    for key in CHAINS | REGISTRY:
         partitions = graph.get(dg.AssetKey(key.split("/"))).partitions_def
         assert isinstance(partitions, dg.DynamicPartitionsDefinition)
         assert partitions.name == "campaigns"
+
+
+def test_the_registry_is_observed_and_never_materialized(defs: dg.Definitions) -> None:
+    nodes = [defs.resolve_asset_graph().get(dg.AssetKey(k.split("/"))) for k in sorted(REGISTRY)]
+    assert {(n.is_observable, n.is_materializable, n.group_name) for n in nodes} == {
+        (True, False, "registry")
+    }
+    assert {kind for node in nodes for kind in node.kinds} == {"file"}
 
 
 def test_kinds_name_the_systems_there_are(defs: dg.Definitions) -> None:

@@ -91,6 +91,14 @@ class Extract(_Reference):
             *([touched, self.rejects.sha256 if self.rejects else None] if touched else []),
         )
 
+    @property
+    def data_version(self) -> str:
+        """SHA-256 that changes with the records and with what was bound to read them.
+
+        Rules may use what is bound, so that the same records can lead to others.
+        """
+        return _digest(self.content_digest, self.bindings)
+
 
 class RuleCount(_Reference):
     """What one rule did to how many records.

@@ -65,10 +65,10 @@ class Memory:
         except (ValueError, TypeError, KeyError, AttributeError):
             return cls()
 
-    def changes(self, now: Versions, *, limit: int) -> Versions:
+    def changes(self, current: Versions, *, limit: int) -> Versions:
         """Return the versions that are new or others than those remembered, at most so many."""
         found: Versions = {}
-        for number, (what, key, version) in enumerate(self._changed(now)):
+        for number, (what, key, version) in enumerate(self._changed(current)):
             if number == limit:
                 break
             found.setdefault(what, {})[key] = version
@@ -83,30 +83,35 @@ class Memory:
                 yield Wanted(name, key, "rules")
 
     def after(
-        self, changes: Versions, now: Versions, *, kept: Collection[str], waiting: Iterable[Wanted]
+        self,
+        changes: Versions,
+        current: Versions,
+        *,
+        kept: Collection[str],
+        waiting: Iterable[Wanted],
     ) -> "Memory":
         """Return the memory once changes were reported.
 
         Args:
             changes: What was reported.
-            now: All versions; what has none any more is forgotten.
-            kept: Keys that are not forgotten, although they have no version now.
+            current: All versions; what has none any more is forgotten.
+            kept: Keys that are not forgotten, although they have no version.
             waiting: What is still to be asked for.
         """
         versions = {
             what: {
                 key: version
                 for key, version in {**self.versions.get(what, {}), **_short(changes, what)}.items()
-                if key in current or key in kept
+                if key in there or key in kept
             }
-            for what, current in now.items()
+            for what, there in current.items()
         }
         return Memory(self.generation + bool(changes), versions, frozenset(waiting))
 
-    def _changed(self, now: Versions) -> Iterator[tuple[str, str, str]]:
-        for what, current in now.items():
+    def _changed(self, current: Versions) -> Iterator[tuple[str, str, str]]:
+        for what, versions in current.items():
             seen = self.versions.get(what, {})
-            for key, version in sorted(current.items()):
+            for key, version in sorted(versions.items()):
                 if seen.get(key) != version[:_KEPT]:
                     yield what, key, version
 

@@ -1,0 +1,147 @@
+"""The registry in the graph: its campaigns and rule sets as partitioned assets.
+
+Each campaign key has a data version there (`core/data_versions.py`). The sensor reports the
+versions that changed, without a run; a partition made from an earlier one then shows as
+"Unsynced". A run that has read the registry says which observation it read, since what the
+sensor reported last may be older, or newer.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator
+
+import dagster as dg
+
+from etl_assets.core.data_versions import CAMPAIGNS, Versions, registry_versions, rules_of
+from etl_assets.core.datasets import Dataset
+from etl_assets.failures import reported_to_dagster
+from etl_assets.partitions import CAMPAIGNS as CAMPAIGN_PARTITIONS
+from etl_assets.resources import RegistryResource
+from etl_assets.settings import Settings
+from etl_assets.systems.connect import system_kind
+
+DATA_VERSION = "dagster/data_version"
+_INPUT_VERSION = "dagster/input_data_version"
+_INPUT_POINTER = "dagster/input_event_pointer"
+"""Dagster's own tags of a materialization: the version of an asset it was made from, and the
+event that reported it. Dagster sets them to what it saw last when the step began."""
+
+_LOOKED_AT = 20
+
+
+def registry_key(what: str) -> dg.AssetKey:
+    """Return the key of the asset that shows a part of the registry, by its name in versions."""
+    return dg.AssetKey(["registry", *what.split("/")])
+
+
+CAMPAIGNS_KEY = registry_key(CAMPAIGNS)
+
+
+def rules_key(dataset: Dataset) -> dg.AssetKey:
+    """Return the key of the asset that a dataset's rule set is."""
+    return registry_key(rules_of(dataset.name))
+
+
+def build_registry_assets(settings: Settings) -> dg.AssetsDefinition:
+    """Return the campaigns and each dataset's rule set as assets that are observed."""
+    rules = "The rules of {}; a partition's version is the digest of those that apply to it."
+    described = {
+        CAMPAIGNS: "Campaigns; a partition's version is the digest of its season, parameters and"
+        " datasets.",
+        **{rules_of(name): rules.format(name) for name in settings.datasets},
+    }
+
+    def observe_registry(
+        context: dg.AssetExecutionContext, registry: RegistryResource
+    ) -> Iterator[dg.ObserveResult]:
+        """Report all versions as they are now; the sensor does so without being asked."""
+        with reported_to_dagster(context):
+            found = registry_versions(registry.open().read(), settings.datasets.values())
+        for event in observations(found):
+            if event.asset_key in context.selected_asset_keys:
+                context.log_event(event)
+        yield from ()  # each partition's event was logged; nothing is said of the asset as a whole
+
+    kinds = {system_kind(settings.registry_url)}
+    specs = [
+        dg.AssetSpec(registry_key(what), group_name="registry", kinds=kinds, description=text)
+        for what, text in described.items()
+    ]
+    with warnings.catch_warnings():  # observable assets are a beta in 1.13; tests hold ours
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        decorate: Callable[[Callable[..., object]], dg.AssetsDefinition] = (
+            dg.multi_observable_source_asset(
+                specs=specs, partitions_def=CAMPAIGN_PARTITIONS, can_subset=True
+            )
+        )
+    return decorate(observe_registry)
+
+
+def observations(versions: Versions) -> Iterator[dg.AssetObservation]:
+    """Yield the events that report versions."""
+    for what, by_key in versions.items():
+        for key, version in by_key.items():
+            yield _observation(registry_key(what), key, version)
+
+
+def made_from(
+    instance: dg.DagsterInstance, asset: dg.AssetKey, key: str, upstream: dg.AssetKey
+) -> str | None:
+    """Return the version of the registry that a partition's latest materialization was made from.
+
+    None when there is no materialization, or it does not say.
+    """
+    event = latest(instance, asset, key)
+    return (event.tags or {}).get(_tag(_INPUT_VERSION, upstream)) if event else None
+
+
+def latest(
+    instance: dg.DagsterInstance, asset: dg.AssetKey, key: str
+) -> dg.AssetMaterialization | None:
+    """Return the latest materialization of a partition, if any."""
+    wanted = dg.AssetRecordsFilter(asset_key=asset, asset_partitions=[key])
+    records = instance.fetch_materializations(wanted, limit=1).records
+    return records[0].asset_materialization if records else None
+
+
+def read_version(
+    instance: dg.DagsterInstance, upstream: dg.AssetKey, key: str, version: str
+) -> dict[str, str]:
+    """Return the tags of a materialization that was made from this version of the registry.
+
+    The version is reported when nobody did so yet: Dagster can tell later changes of it only
+    from a version that it has seen.
+    """
+    pointer = _reported(instance, upstream, key, version)
+    if pointer is None:
+        instance.report_runless_asset_event(_observation(upstream, key, version))
+        pointer = _reported(instance, upstream, key, version)
+    return {
+        _tag(_INPUT_VERSION, upstream): version,
+        _tag(_INPUT_POINTER, upstream): str(pointer),
+    }
+
+
+def inherited(event: dg.AssetMaterialization | None, upstream: dg.AssetKey) -> dict[str, str]:
+    """Return the tags by which a materialization says which version it was made from."""
+    tags = event.tags or {} if event else {}
+    names = (_tag(_INPUT_VERSION, upstream), _tag(_INPUT_POINTER, upstream))
+    return {name: tags[name] for name in names if name in tags}
+
+
+def _reported(
+    instance: dg.DagsterInstance, upstream: dg.AssetKey, key: str, version: str
+) -> int | None:
+    """Return the newest event that reported this version; others may have been reported since."""
+    wanted = dg.AssetRecordsFilter(asset_key=upstream, asset_partitions=[key])
+    for record in instance.fetch_observations(wanted, limit=_LOOKED_AT).records:
+        if (record.event_log_entry.tags or {}).get(DATA_VERSION) == version:
+            return record.storage_id
+    return None
+
+
+def _observation(asset: dg.AssetKey, key: str, version: str) -> dg.AssetObservation:
+    return dg.AssetObservation(asset, partition=key, tags={DATA_VERSION: version})
+
+
+def _tag(prefix: str, asset: dg.AssetKey) -> str:
+    return f"{prefix}/{asset.to_user_string()}"

@@ -1,0 +1,79 @@
+"""How an asset finds what it, or the one before it, made the last time.
+
+A materialization names its manifest in its metadata; the manifest is read from the staging
+store, so that each asset can be materialized alone.
+"""
+
+from typing import TypeVar
+
+import dagster as dg
+
+from etl_assets.core.errors import PermanentError, StagingError
+from etl_assets.core.manifest import Extract, Stage
+from etl_assets.metadata import REFERENCE
+from etl_assets.observations import latest
+from etl_assets.systems.protocols import Staging
+
+FORCE_TAG = "etl_assets/force"
+"""A run with this tag set to `true` extracts, stages and loads even what is unchanged."""
+
+Reference = TypeVar("Reference", Extract, Stage)
+
+
+def is_forced(context: dg.AssetExecutionContext) -> bool:
+    """Return whether the run is to do everything anew."""
+    return context.run.tags.get(FORCE_TAG) == "true"
+
+
+def previous_reference(
+    context: dg.AssetExecutionContext,
+    key: dg.AssetKey,
+    model: type[Reference],
+    staging: Staging,
+) -> Reference | None:
+    """Return what the asset made the last time; None when it is gone, or must be made again."""
+    if is_forced(context):
+        return None
+    try:
+        return latest_reference(context.instance, key, context.partition_key, model, staging)
+    except StagingError as error:
+        context.log.warning(f"{error.message} It is made anew.")
+        return None
+
+
+def required_reference(
+    context: dg.AssetExecutionContext,
+    key: dg.AssetKey,
+    model: type[Reference],
+    staging: Staging,
+) -> Reference:
+    """Return the reference an asset needs from the one before it.
+
+    Raises:
+        PermanentError: When that was never materialized for this campaign.
+        StagingError: When its manifest is gone.
+    """
+    found = latest_reference(context.instance, key, context.partition_key, model, staging)
+    if found is None:
+        raise PermanentError(
+            f"{key.to_user_string()} was never materialized for campaign {context.partition_key}.",
+            "Materialize it first, or select the whole chain.",
+        )
+    return found
+
+
+def latest_reference(
+    instance: dg.DagsterInstance,
+    key: dg.AssetKey,
+    partition: str,
+    model: type[Reference],
+    staging: Staging,
+) -> Reference | None:
+    """Return the reference of the partition's latest materialization of an asset, if any.
+
+    Raises:
+        StagingError: When its manifest is gone.
+    """
+    event = latest(instance, key, partition)
+    path = event.metadata.get(REFERENCE) if event else None
+    return model.model_validate_json(staging.read_text(str(path.value))) if path else None
