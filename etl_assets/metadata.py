@@ -1,11 +1,14 @@
 """The vocabulary of materialization metadata: one name per fact, wherever it is shown."""
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from etl_assets.core.columns import Column
+from etl_assets.core.errors import StagingError
 from etl_assets.core.manifest import Extract, Load, Part, Stage
+from etl_assets.core.rule_text import rules_markdown
 from etl_assets.systems.protocols import Staging
 
 if TYPE_CHECKING:
@@ -13,6 +16,9 @@ if TYPE_CHECKING:
 
 REFERENCE = "etl_assets/manifest"
 """Path of the manifest, below the staging URL: what a later asset needs to find the bytes."""
+
+FALLBACK = "fallback"
+"""Why other rules than the current ones were applied; absent when they were not."""
 
 _SHOWN_REJECTS = 20
 Metadata = dict[str, dg.MetadataValue]
@@ -59,6 +65,7 @@ def stage_metadata(
         "rejected": dg.MetadataValue.int(stage.rejected),
         "rule_version": dg.MetadataValue.int(stage.rule_version),
         "rules_sha256": dg.MetadataValue.text(stage.rules_digest),
+        **_rules(stage, staging),
         **_objects(stage.parts, stage.bytes, seconds, unchanged=unchanged),
     }
     if stage.rule_counts:
@@ -120,6 +127,7 @@ def load_metadata(
         "replaced_records": dg.MetadataValue.int(load.replaced_records),
         "rule_version": dg.MetadataValue.int(load.rule_version),
         "rules_sha256": dg.MetadataValue.text(load.rules_digest),
+        **_rules(stage, staging),
         **_objects(stage.parts, stage.bytes, seconds, unchanged=unchanged),
     }
 
@@ -143,6 +151,20 @@ def column_schema(columns: "Sequence[Column]") -> dg.MetadataValue:
             [dg.TableColumn(c.name, str(c.type), description=c.comment or None) for c in columns]
         )
     )
+
+
+def _rules(stage: Stage, staging: Staging) -> Metadata:
+    """Return where the text of a stage's rules is, how it begins, and why they are not current."""
+    shown: Metadata = {}
+    if stage.notice:
+        shown[FALLBACK] = dg.MetadataValue.text(stage.notice)
+    if stage.rules:
+        shown["rules_uri"] = dg.MetadataValue.text(staging.uri(stage.rules))
+        with contextlib.suppress(
+            StagingError
+        ):  # somebody removed it; the stage stands all the same
+            shown["rules"] = dg.MetadataValue.md(rules_markdown(staging.read_text(stage.rules)))
+    return shown
 
 
 def _objects(parts: "Sequence[Part]", size: int, seconds: float, *, unchanged: bool) -> Metadata:

@@ -21,7 +21,16 @@ import pyarrow.parquet as pq
 from etl_assets.core.campaigns import Campaign
 from etl_assets.core.datasets import Dataset, check_bindings
 from etl_assets.core.errors import ProofError, SourceError, StagingError
-from etl_assets.core.manifest import Extract, Load, Part, Stage, copy_manifest, inputs_digest
+from etl_assets.core.manifest import (
+    Extract,
+    Fallback,
+    Load,
+    Part,
+    Stage,
+    copy_manifest,
+    inputs_digest,
+)
+from etl_assets.core.rule_text import rules_text
 from etl_assets.core.rules import RuleSet
 from etl_assets.kept import extract_manifest
 from etl_assets.systems.protocols import Outcome, Source, SourceSnapshot, Staging, Warehouse
@@ -102,6 +111,7 @@ def stage(
     staging: Staging,
     *,
     lookups: Mapping[str, Extract] | None = None,
+    fallback: Fallback | None = None,
     previous: Stage | None = None,
 ) -> Stage:
     """Apply the rules to an extract and write the CSV parts of a new load.
@@ -113,6 +123,7 @@ def stage(
         rule_set: The dataset's, with the overrides of all campaigns.
         staging: Where the extract is, and the parts go.
         lookups: The same campaign's extracts of the datasets that rules look values up in.
+        fallback: Why these are not the current rules, when they are not.
         previous: What this returned the last time.
 
     Raises:
@@ -123,7 +134,7 @@ def stage(
     rule_set = rule_set.for_campaign(campaign.key)
     lookups = lookups or {}
     digest = inputs_digest(source_extract, rule_set.digest, bindings, dataset.load_digest, lookups)
-    if previous and previous.inputs_digest == digest:
+    if previous and (previous.inputs_digest, previous.fallback) == (digest, fallback):
         return previous
     staged_at = _now()
     load_id = new_id(staged_at)
@@ -157,6 +168,8 @@ def stage(
             rejected=made.rejected + source_extract.rejected,
             reshaped=made.reshaped,
             rule_counts=made.rule_counts,
+            rules=f"{folder}/rules.yaml",
+            fallback=fallback,
             columns=tuple(dataset.describe(list(made.columns))),
             parts=parts,
             rejects=rejects,
@@ -176,6 +189,7 @@ def stage(
                 f" kept, {made.filtered:,} filtered, {made.rejected:,} rejected.",
                 "Report the rule set; nothing was loaded.",
             )
+        staging.put_text(f"{folder}/rules.yaml", rules_text(rule_set))
         staging.put_text(stage_path(staged), staged.model_dump_json(indent=2))
         staging.put_text(staged.copy_manifest, copy_manifest(parts, staging.uri))
     return staged

@@ -48,7 +48,8 @@ def objects(chain: Chain) -> set[Path]:
 
 
 _EXTRACT = {"extract/sales/SP17/part-00000.parquet", "extract/sales/SP17/manifest.json"}
-_STAGE = {f"stage/sales/SP17/{n}" for n in ("part-00000.csv.zst", "sidecar.json", "manifest.json")}
+_STAGE_FILES = ("part-00000.csv.zst", "rules.yaml", "sidecar.json", "manifest.json")
+_STAGE = {f"stage/sales/SP17/{name}" for name in _STAGE_FILES}
 
 
 @pytest.mark.parametrize(

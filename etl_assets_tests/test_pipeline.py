@@ -11,8 +11,10 @@ from etl_assets.core.errors import (
     SourceError,
     StagingError,
 )
-from etl_assets.core.manifest import Extract, Stage
+from etl_assets.core.manifest import Extract, Part, Stage
+from etl_assets.core.rule_text import read_rules
 from etl_assets.pipeline import new_id
+from etl_assets.systems.staging import FileStaging
 from etl_assets_tests.chain import Chain
 from etl_assets_tests.small import CAMPAIGNS, COUNTS, DATASET, Small
 
@@ -48,6 +50,7 @@ def test_the_store_holds_parts_and_manifests_where_the_design_says(
         f"{extract_folder}/part-00000.parquet",
         f"{stage_folder}/manifest.json",
         f"{stage_folder}/part-00000.csv.zst",
+        f"{stage_folder}/rules.yaml",
         f"{stage_folder}/sidecar.json",
     ]
     staging = chain.settings.open_staging()
@@ -55,6 +58,35 @@ def test_the_store_holds_parts_and_manifests_where_the_design_says(
         extracted
     )
     assert Stage.model_validate_json(staging.read_text(f"{stage_folder}/sidecar.json")) == staged
+
+
+def test_the_rules_that_made_a_stage_are_kept_beside_it(chain: Chain, small: Small) -> None:
+    small.write_rules(
+        "version: 4\nrules: [{id: x, kind: filter, keep: quantity > 0}]\n"
+        "overrides: {SP17: [{add: {id: y, kind: filter, keep: quantity > 1}}]}\n"
+    )
+    staged = chain.stage()
+    kept = read_rules(chain.settings.open_staging().read_text(str(staged.rules)), "kept")
+    assert (kept.version, kept.digest) == (4, staged.rules_digest)
+    assert [rule.id for rule in kept.rules] == ["x", "y"]
+
+
+def test_the_manifest_is_written_after_everything_it_stands_for(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+    put = FileStaging.put
+
+    def noted(self: FileStaging, path: str, file: Path) -> Part:
+        written.append(path.rpartition("/")[2])
+        return put(self, path, file)
+
+    monkeypatch.setattr(FileStaging, "put", noted)
+    chain.stage()
+    assert written == [
+        "part-00000.parquet", "manifest.json",
+        "part-00000.csv.zst", "rules.yaml", "sidecar.json", "manifest.json",
+    ]  # fmt: skip
 
 
 def test_an_unchanged_key_stores_nothing_and_returns_the_references_of_the_last_time(
@@ -88,7 +120,7 @@ def test_without_the_references_of_the_last_time_everything_is_made_anew(
     again = chain.stage()
     assert again.load_id != first.load_id
     assert chain.load(again) == first  # the same inputs: the table has them already
-    assert len(objects(small)) == 10  # a part and a manifest each, and the stage's sidecar
+    assert len(objects(small)) == 12  # part and manifest each, the stage's rules and sidecar
 
 
 def test_a_changed_value_is_a_new_extract_and_a_changed_rule_a_new_stage(

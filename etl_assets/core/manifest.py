@@ -113,6 +113,20 @@ class RuleCount(_Reference):
     records: int
 
 
+class Fallback(_Reference):
+    """Why other rules than the current ones were applied.
+
+    Attributes:
+        failed_version: The version that failed.
+        failed_digest: Of its rules for the campaign.
+        reason: How it failed.
+    """
+
+    failed_version: int
+    failed_digest: str
+    reason: str
+
+
 class Stage(_Reference):
     """The transformed CSV parts of one campaign, ready to load.
 
@@ -130,6 +144,9 @@ class Stage(_Reference):
         reshaped: Records that came (or went, when negative) because rules make several of
             one, or one of several.
         rule_counts: What each rule touched.
+        rules: Path of the text of the rules that were applied; None in stages of earlier
+            releases.
+        fallback: Why these are not the current rules; None when they were.
         rejects: The object that lists the rejected records, if there are any.
         copy_manifest: Path of the manifest that COPY reads; written last, it marks the stage
             as whole.
@@ -153,6 +170,8 @@ class Stage(_Reference):
     rejected: int
     reshaped: int = 0
     rule_counts: tuple[RuleCount, ...]
+    rules: str | None = None
+    fallback: Fallback | None = None
     columns: tuple[Column, ...]
     parts: tuple[Part, ...]
     rejects: Part | None
@@ -168,6 +187,16 @@ class Stage(_Reference):
     def bytes(self) -> int:
         """Size of all parts."""
         return sum(part.bytes for part in self.parts)
+
+    @property
+    def notice(self) -> str:
+        """A sentence when the rules applied are not the current ones; else empty."""
+        if self.fallback is None:
+            return ""
+        return (
+            f"Made with rules of the last good load (v{self.rule_version}), because the current"
+            f" ones (v{self.fallback.failed_version}) failed: {self.fallback.reason}"
+        )
 
 
 class Load(_Reference):
