@@ -17,8 +17,10 @@ from etl_assets import pipeline
 from etl_assets.core.data_versions import campaign_version
 from etl_assets.core.datasets import Dataset
 from etl_assets.core.errors import PermanentError
-from etl_assets.core.manifest import Extract, Stage
+from etl_assets.core.manifest import Extract, Fallback, Stage
+from etl_assets.core.rules import RuleSet
 from etl_assets.failures import reported_to_dagster
+from etl_assets.fallback import last_good_rules, stage_with_fallback
 from etl_assets.kept import extract_manifest
 from etl_assets.metadata import extract_metadata, load_metadata, stage_metadata
 from etl_assets.observations import CAMPAIGNS_KEY, inherited, latest, read_version, rules_key
@@ -32,6 +34,7 @@ from etl_assets.resources import (
 )
 from etl_assets.settings import Settings
 from etl_assets.systems.connect import system_kind
+from etl_assets.systems.protocols import Staging
 
 
 def build_chain(dataset: Dataset, settings: Settings) -> list[dg.AssetsDefinition]:
@@ -128,24 +131,33 @@ def _s3_staging_csv(dataset: Dataset, settings: Settings) -> dg.AssetsDefinition
         owners=_owners(dataset),
     )
     def s3_staging_csv(
-        context: dg.AssetExecutionContext, registry: RegistryResource, staging: StagingResource
+        context: dg.AssetExecutionContext,
+        registry: RegistryResource,
+        staging: StagingResource,
+        warehouse: WarehouseResource,
     ) -> dg.MaterializeResult[None]:
         started = time.monotonic()
         with reported_to_dagster(context):
             read = registry.open().read()
-            rules = read.rules_of(dataset)
+            campaign, rules = read.campaign(context.partition_key), read.rules_of(dataset)
             store = staging.open()
             extract = required_reference(context, upstream, Extract, store)
             previous = previous_reference(context, key, Stage, store)
-            made = pipeline.stage(
-                dataset,
-                read.campaign(context.partition_key),
-                extract,
-                rules,
-                store,
-                previous=previous,
+
+            def apply(applied: RuleSet, fallback: Fallback | None) -> Stage:
+                return pipeline.stage(
+                    dataset, campaign, extract, applied, store,
+                    lookups=_lookups(context, applied, store),
+                    fallback=fallback, previous=previous,
+                )  # fmt: skip
+
+            others = last_good_rules(
+                dataset, campaign.key, rules, registry.open, warehouse.open, store
             )
+            made = stage_with_fallback(apply, campaign.key, rules, others)
             unchanged = made is previous
+            if made.notice:
+                context.log.warning(f"{made.campaign_key}: {made.notice}")
             context.log.info(
                 f"{made.records:,} records of {made.campaign_key}"
                 f" {'are as they were' if unchanged else 'staged'}"
@@ -207,6 +219,8 @@ def _redshift_table(dataset: Dataset, settings: Settings) -> dg.AssetsDefinition
                 f"{made.campaign_key}: {made.proof}"
                 f"{' (unchanged since load ' + made.load_id + ')' if unchanged else ''}"
             )
+            if staged.notice:
+                context.log.warning(f"{made.campaign_key}: {staged.notice}")
             return dg.MaterializeResult(
                 metadata=load_metadata(
                     made,
@@ -225,6 +239,16 @@ def _redshift_table(dataset: Dataset, settings: Settings) -> dg.AssetsDefinition
             )
 
     return redshift_table
+
+
+def _lookups(
+    context: dg.AssetExecutionContext, rules: RuleSet, staging: Staging
+) -> dict[str, Extract]:
+    """Return the campaign's latest extracts of the datasets that rules look values up in."""
+    names = rules.for_campaign(context.partition_key).looked_up_datasets
+    return {
+        name: required_reference(context, chain_keys(name)[0], Extract, staging) for name in names
+    }
 
 
 def _owners(dataset: Dataset) -> list[str] | None:

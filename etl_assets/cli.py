@@ -239,8 +239,8 @@ def run_refresh(
             out.print(f"\n{count} keys in {time.monotonic() - began:.1f} s.")
         if removed:
             out.print(f"Removed, no longer due: {'; '.join(removed)}")
-    for failed in (r for r in results if r.error):
-        say(failed.error, f"{failed.key} {failed.dataset}:")
+    for told in (r for r in results if r.error or r.fallback):
+        say(told.error or told.fallback, f"{told.key} {told.dataset}:")
     if prune_error:
         say(prune_error, "Not removed:")
     return any(r.error for r in results) or bool(prune_error)

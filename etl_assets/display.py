@@ -49,7 +49,8 @@ def _short_proof(result: KeyResult) -> str:
     if not result.proof:
         return status
     left_out = f" + {result.filtered:,} filtered" if result.filtered else ""
-    return f"{status}, source = table{left_out}"
+    earlier = ", [yellow]with earlier rules[/]" if result.fallback else ""
+    return f"{status}, source = table{left_out}{earlier}"
 
 
 def new_table(*columns: str) -> Table:

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from etl_assets.core.campaigns import Campaign
 from etl_assets.core.datasets import Dataset, check_bindings
 from etl_assets.core.errors import ProofError, SourceError, StagingError
+from etl_assets.core.kept_rules import rules_text
 from etl_assets.core.manifest import (
     Extract,
     Fallback,
@@ -30,7 +31,6 @@ from etl_assets.core.manifest import (
     copy_manifest,
     inputs_digest,
 )
-from etl_assets.core.rule_text import rules_text
 from etl_assets.core.rules import RuleSet
 from etl_assets.kept import extract_manifest
 from etl_assets.systems.protocols import Outcome, Source, SourceSnapshot, Staging, Warehouse

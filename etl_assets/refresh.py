@@ -16,6 +16,7 @@ from etl_assets.core.errors import PermanentError
 from etl_assets.core.registry import Registry
 from etl_assets.definitions import build_defs
 from etl_assets.home import COMMAND_LINE_TAG, REPOSITORY_TAGS, end_dead_runs
+from etl_assets.metadata import FALLBACK
 from etl_assets.partitions import keys_in_flight, sync_partitions
 from etl_assets.references import FORCE_TAG
 from etl_assets.results import KeyResult
@@ -159,6 +160,7 @@ class Refresh:
             load_id=str(shown.get("load_id", "")),
             run_id=run_id,
             error=error,
+            fallback=str(shown.get(FALLBACK, "")),
             **self._season(key),
         )
 

@@ -12,6 +12,7 @@ class KeyResult:
         seconds: Wall time of the key's run, all its datasets together.
         proof: The counts that agreed; empty when it failed.
         error: Why it failed, and what to do; empty when it did not.
+        fallback: Why it was made with earlier rules; empty when it was made with the current.
     """
 
     key: str
@@ -28,6 +29,7 @@ class KeyResult:
     load_id: str
     run_id: str
     error: str = ""
+    fallback: str = ""
 
     def as_dict(self) -> dict[str, object]:
         """Return the fields, for JSON."""

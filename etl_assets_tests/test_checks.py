@@ -22,10 +22,12 @@ def platform(small: Small, tmp_path: Path) -> Iterator[Platform]:
         yield opened
 
 
-def look_again(platform: Platform, key: str) -> dg.AssetCheckEvaluation:
-    """Run the check alone, as the UI's button does."""
+def look_again(
+    platform: Platform, key: str, name: str = "slice_equals_ledger"
+) -> dg.AssetCheckEvaluation:
+    """Run a check alone, as the UI's button does."""
     platform.add(key)
-    check = dg.AssetCheckKey(dg.AssetKey(LOAD.split("/")), "slice_equals_ledger")
+    check = dg.AssetCheckKey(dg.AssetKey(LOAD.split("/")), name)
     job = build_defs(platform.settings).resolve_implicit_global_asset_job_def()
     result = job.get_subset(asset_check_selection={check}).execute_in_process(
         instance=platform.instance, tags={"dagster/partition": key}

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from etl_assets.core.errors import DocumentError
-from etl_assets.core.rule_text import SHOWN_LINES, read_rules, rules_markdown, rules_text
+from etl_assets.core.kept_rules import SHOWN_LINES, read_rules, rules_markdown, rules_text
 from etl_assets.core.rules import RuleSet
 
 KINDS: list[dict[str, Any]] = [
