@@ -3,6 +3,7 @@
 import contextlib
 import datetime as dt
 import itertools
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -192,3 +193,18 @@ def open_platform(small: Small, folder: Path) -> Iterator[Platform]:
     quiet = {"telemetry": {"enabled": False}}
     with dg.DagsterInstance.local_temp(str(home), overrides=quiet) as instance:
         yield Platform(small, instance, {})
+
+
+@contextlib.contextmanager
+def open_copy(refreshed: Path, folder: Path) -> Iterator[Platform]:
+    """Give a copy of a platform, which takes a tenth of the time that refreshing it takes."""
+    shutil.copytree(refreshed, folder / "copy")
+    with open_platform(Small(folder / "copy" / "small"), folder / "copy") as platform:
+        cursor = folder / "copy" / "cursor"
+        platform.kept["cursor"] = cursor.read_text(encoding="utf-8") if cursor.exists() else None
+        yield platform
+
+
+def keep_cursor(platform: Platform, folder: Path) -> None:
+    """Write what the sensor remembers to where `open_copy` reads it."""
+    (folder / "cursor").write_text(str(platform.cursor), encoding="utf-8")

@@ -86,31 +86,6 @@ def test_the_stage_shows_what_the_rules_did(platform: Platform) -> None:
     }  # fmt: skip
 
 
-def test_stage_and_load_show_the_text_of_their_rules(platform: Platform) -> None:
-    platform.small.write_rules(
-        "version: 7\nrules:\n  - {id: some, kind: filter, keep: quantity > 0}\n"
-    )
-    platform.run("SP17")
-    stage, load = (platform.shown(f"sales/{asset}", "SP17") for asset in CHAIN[1:])
-    sidecar = platform.settings.home / "staging" / stage["etl_assets/manifest"]
-    text = (sidecar.parent / "rules.yaml").read_text(encoding="utf-8")
-    for shown in (stage, load):
-        assert shown["rules_uri"] == (sidecar.parent / "rules.yaml").as_uri()
-        assert shown["rules"] == f"```yaml\n{text}```"
-        assert "fallback" not in shown
-    assert "  keep: quantity > 0" in text
-
-
-def test_a_load_whose_rules_text_was_removed_stands_all_the_same(platform: Platform) -> None:
-    platform.run("SP17")
-    (text,) = (platform.settings.home / "staging").glob("stage/sales/SP17/*/rules.yaml")
-    text.unlink()
-    assert platform.run("SP17").success
-    shown = platform.shown("sales/redshift_table", "SP17")
-    assert "rules_uri" in shown
-    assert "rules" not in shown
-
-
 def test_rejected_records_are_shown_with_their_key_and_value(platform: Platform) -> None:
     platform.small.write_rules(
         "version: 2\nrules:\n"

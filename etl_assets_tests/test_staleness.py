@@ -4,7 +4,6 @@ At risk: people who load again what did not change, and tables that nobody knows
 other rules, or of another season, than the registry has.
 """
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,12 +13,17 @@ import pytest
 from etl_assets.definitions import build_defs
 from etl_assets.refresh import Refresh
 from etl_assets.resources import build_resources
-from etl_assets_tests.dagster_fixtures import OTHER_DATASET, Platform, open_platform
+from etl_assets_tests.dagster_fixtures import (
+    OTHER_DATASET,
+    Platform,
+    keep_cursor,
+    open_copy,
+    open_platform,
+)
+from etl_assets_tests.registry_changes import OVERRIDE, RULES, move_window
 from etl_assets_tests.small import CAMPAIGNS, DATASET, Small
 from etl_assets_tests.ui_answers import out_of_step
 
-RULES = "version: {}\nrules:\n  - {{id: some, kind: filter, keep: quantity > {}}}\n"
-OVERRIDE = "overrides:\n  SP17:\n    - {disable: some}\n"
 AFTER_RULES = ["sales/s3_staging_csv", "sales/redshift_table"]
 
 
@@ -33,24 +37,20 @@ def refreshed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         platform.sense()
         for key in ("SP17", "SU17"):
             assert platform.run(key).success
-        (folder / "cursor").write_text(str(platform.cursor), encoding="utf-8")
+        keep_cursor(platform, folder)
     return folder
 
 
 @pytest.fixture
 def platform(refreshed: Path, tmp_path: Path) -> Iterator[Platform]:
-    """A copy of it for each test, which takes a tenth of the time."""
-    shutil.copytree(refreshed, tmp_path / "own")
-    with open_platform(Small(tmp_path / "own" / "small"), tmp_path / "own") as opened:
-        opened.kept["cursor"] = (tmp_path / "own" / "cursor").read_text(encoding="utf-8")
+    """A copy of it for each test."""
+    with open_copy(refreshed, tmp_path) as opened:
         yield opened
 
 
-def move_window(platform: Platform, key: str = "SP17") -> None:
-    """Let a season end a day later; the records are the same."""
-    ends = {"SP17": ("2017-05-31", "2017-06-01"), "SU17": ("2017-08-31", "2017-09-01")}[key]
-    file = platform.small.home / "registry" / "campaigns.yaml"
-    platform.small.write_campaigns(file.read_text(encoding="utf-8").replace(*ends))
+def observe_moved_season(platform: Platform) -> None:
+    """Let the season of SP17 end a day later; the records are the same."""
+    move_window(platform)
     platform.sense()
 
 
@@ -116,7 +116,7 @@ def test_a_table_is_in_step_when_what_it_was_loaded_from_is(platform: Platform) 
 
 
 def test_a_moved_season_puts_the_extract_of_that_campaign_out_of_step(platform: Platform) -> None:
-    move_window(platform)
+    observe_moved_season(platform)
     assert out_of_step(platform, "SP17", "SU17") == {"SP17": ["sales/rds_extract"], "SU17": []}
     assert out_of_step(platform, "SP17", why=True) == {"SP17": ["registry/campaigns"]}
 
@@ -141,7 +141,7 @@ def test_the_same_records_of_a_moved_season_are_another_version_of_the_extract(
     platform: Platform,
 ) -> None:
     """Rules may use the season: what was staged for the old one is not what the new one gives."""
-    move_window(platform)
+    observe_moved_season(platform)
     assert platform.run("SP17", "sales/rds_extract").success
     assert platform.shown("sales/rds_extract", "SP17")["season"] == "2017-03-01 to 2017-06-01"
     assert out_of_step(platform, "SP17") == {"SP17": ["sales/s3_staging_csv"]}
