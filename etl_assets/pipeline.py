@@ -8,19 +8,15 @@ forced: `previous` is what the step returned then.
 """
 
 import contextlib
-import csv
 import datetime as dt
 import hashlib
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from etl_assets.core.campaigns import Campaign
 from etl_assets.core.datasets import Dataset, check_bindings
-from etl_assets.core.errors import ProofError, SourceError, StagingError
+from etl_assets.core.errors import ProofError
 from etl_assets.core.kept_rules import rules_text
 from etl_assets.core.manifest import (
     Extract,
@@ -33,13 +29,10 @@ from etl_assets.core.manifest import (
 )
 from etl_assets.core.rules import RuleSet
 from etl_assets.kept import extract_manifest
-from etl_assets.systems.protocols import Outcome, Source, SourceSnapshot, Staging, Warehouse
+from etl_assets.received import check_primary_key, check_received, write_parquet, write_rejects
+from etl_assets.systems.protocols import Source, Staging, Warehouse
 from etl_assets.systems.staging import sha256_of
 from etl_assets.transform import LookedUp, transform
-
-PARQUET_PART_BYTES = 32 << 20
-"""A part is closed when it has grown to about this size; each becomes a CSV part of its own,
-of which a COPY reads several at once."""
 
 
 def extract(
@@ -67,15 +60,15 @@ def extract(
     extracted_at = _now()
     with staging.scratch() as scratch:
         with source.snapshot(dataset, bindings) as snapshot:
-            _check_primary_key(dataset, snapshot)
+            check_primary_key(dataset, snapshot)
             expected = snapshot.count()
-            files, records = _write_parquet(snapshot, scratch)
+            files, records = write_parquet(snapshot, scratch)
             columns = snapshot.columns
             outcome = snapshot.outcome()
-        _check_received(dataset, campaign, expected, records, outcome)
+        check_received(dataset, campaign, expected, records, outcome)
         extract_id = new_id(extracted_at)
         folder = f"extract/{dataset.name}/{campaign.key}/{extract_id}"
-        listed = _write_rejects(outcome, scratch) if outcome.rejects else None
+        listed = write_rejects(outcome, scratch) if outcome.rejects else None
         made = Extract(
             dataset=dataset.name,
             campaign_key=campaign.key,
@@ -238,80 +231,6 @@ def stage_path(staged: Stage) -> str:
 def new_id(moment: dt.datetime) -> str:
     """Return an id that no other has and that sorts by time."""
     return f"{moment:%Y%m%dT%H%M%S.%f}Z-{secrets.token_hex(4)}"
-
-
-def _check_primary_key(dataset: Dataset, snapshot: SourceSnapshot) -> None:
-    names = {c.name for c in snapshot.columns}
-    missing = [name for name in dataset.primary_key if name not in names]
-    if missing:
-        raise SourceError(
-            f"The query of {dataset.name} gives no column `{missing[0]}` of its primary key.",
-            "Add it to the query, or correct `primary_key`.",
-        )
-
-
-def _check_received(
-    dataset: Dataset, campaign: Campaign, expected: int, records: int, outcome: Outcome
-) -> None:
-    """Raise when records are missing, or more were rejected than may be."""
-    received = records + outcome.rejected
-    if received != expected:
-        raise SourceError(
-            f"The extract of {dataset.name} for campaign {campaign.key} received {received:,}"
-            f" records, but the source counts {expected:,} in the same snapshot.",
-            "Try again; if it happens again, the query is not deterministic.",
-        )
-    if dataset.max_rejected is not None and outcome.rejected > dataset.max_rejected:
-        first = outcome.rejects[0]
-        raise SourceError(
-            f"The policies of {dataset.name} reject {outcome.rejected:,} records of campaign"
-            f" {campaign.key}, more than the {dataset.max_rejected:,} allowed; the first is"
-            f" {first.record}, with {first.value!r} in `{first.column}` ({first.policy}).",
-            "Correct the values at the source, or choose another policy.",
-        )
-
-
-def _write_rejects(outcome: Outcome, folder: Path) -> Path:
-    """List what the policies rejected, in the form of the rules' rejects."""
-    file = folder / "rejects.csv"
-    with file.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["rule", "column", "value", "record"])
-        writer.writerows((r.policy, r.column, r.value, r.record) for r in outcome.rejects)
-    return file
-
-
-def _write_parquet(snapshot: SourceSnapshot, folder: Path) -> tuple[list[Path], int]:
-    """Write the snapshot's records to Parquet files; memory is one batch.
-
-    lz4 costs next to no CPU; what is kept for long is worth more, but costs every refresh.
-    """
-    schema = pa.schema([(c.name, c.type.arrow()) for c in snapshot.columns])
-    files: list[Path] = []
-    records = 0
-    writer: pq.ParquetWriter | None = None
-    try:
-        for batch in snapshot.batches():
-            if writer is None:
-                files.append(folder / f"{len(files):05}.parquet")
-                writer = pq.ParquetWriter(files[-1], schema, compression="lz4")
-            writer.write_batch(batch)
-            records += batch.num_rows
-            if files[-1].stat().st_size > PARQUET_PART_BYTES:
-                writer.close()
-                writer = None
-        if writer is not None:
-            writer.close()
-    except OSError as error:
-        raise StagingError(
-            f"The extract could not be written to {folder}: {error.strerror or error}.",
-            "Check that the staging store has space (`etl-assets doctor`).",
-        ) from error
-    finally:
-        if writer is not None and writer.is_open:
-            with contextlib.suppress(OSError):
-                writer.close()
-    return files, records
 
 
 def _name_parts(folder: str, files: list[Path], extension: str) -> tuple[Part, ...]:

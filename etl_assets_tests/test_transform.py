@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from etl_assets import pipeline, transform
+from etl_assets import received, transform
 from etl_assets.core.columns import Column, ColumnType
 from etl_assets.core.csv_record import length_sql
 from etl_assets.core.errors import RuleError, StagingError
@@ -162,7 +162,7 @@ def test_a_key_of_which_nothing_is_left_has_no_parts(small: Small) -> None:
 
 
 def test_many_parts_hold_every_record_once(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "PARQUET_PART_BYTES", 1)
+    monkeypatch.setattr(received, "PARQUET_PART_BYTES", 1)
     monkeypatch.setattr("etl_assets.systems.source_sqlite.CELLS_PER_BATCH", 4_000)
     small.run_sql(
         "WITH RECURSIVE n(i) AS (SELECT 100 UNION ALL SELECT i + 1 FROM n WHERE i < 4099)"
