@@ -20,6 +20,7 @@ from etl_assets import __version__
 from etl_assets.cli_registry import registry as registry_commands
 from etl_assets.cli_rules import rules as rules_commands
 from etl_assets.cli_staging import staging as staging_commands
+from etl_assets.cli_why import why as why_command
 from etl_assets.core.errors import EtlError
 from etl_assets.core.registry import Registry
 from etl_assets.settings import Settings
@@ -258,6 +259,7 @@ def _progress_line(number: int, total: int, results: list[Any]) -> str:
 cli.add_command(registry_commands)
 cli.add_command(rules_commands)
 cli.add_command(staging_commands)
+cli.add_command(why_command)
 
 
 def main() -> None:

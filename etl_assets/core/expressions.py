@@ -123,8 +123,7 @@ def render_expression(
     written = list(tree.walk())
     for node in written:
         _check(node, columns, f"{where}{_place(node)}")
-    named = [node for node in written if isinstance(node, exp.Column)]
-    named.sort(key=lambda node: node.this.meta.get("start", 0))
+    named = sorted((node for node in written if isinstance(node, exp.Column)), key=_start)
     bound = tree.transform(lambda node: _bind(node, bindings, where))
     sql = str(bound.sql(dialect="duckdb", identify=True, comments=False))
     again = list(_parse(sql, where).walk())
@@ -137,6 +136,20 @@ def render_expression(
         can_fail=_can_fail(again),
         compared=tuple(_compared(bound)),
     )
+
+
+def named_columns(text: str) -> tuple[str, ...]:
+    """Return the columns an expression names, in their order, each once.
+
+    Raises:
+        RuleError: When it cannot be parsed.
+    """
+    found = [node for node in _parse(text, "Expression").walk() if isinstance(node, exp.Column)]
+    return tuple(dict.fromkeys(node.name for node in sorted(found, key=_start)))
+
+
+def _start(node: exp.Column) -> int:
+    return int(node.this.meta.get("start", 0))
 
 
 def _compared(tree: exp.Expr) -> Iterator[tuple[str, str]]:

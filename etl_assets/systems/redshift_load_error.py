@@ -2,10 +2,7 @@
 
 import csv
 import datetime as dt
-import io
-import itertools
 from dataclasses import dataclass
-from pathlib import Path
 
 import psycopg2
 import psycopg2.extensions as pg
@@ -14,6 +11,7 @@ import zstandard
 from etl_assets.core.errors import EtlError
 from etl_assets.core.manifest import Stage
 from etl_assets.systems.protocols import Staging
+from etl_assets.systems.staged_csv import staged_records
 
 # SYS views are there on provisioned clusters and serverless, STL tables on clusters only. A
 # process id is used again, so errors of before the COPY are somebody else's.
@@ -29,7 +27,6 @@ _QUERIES = (
         " ORDER BY starttime DESC, line_number LIMIT 1"
     ),
 )
-_RECORD_CHARACTERS = 4 << 20  # what Redshift takes as one input record
 _SHOWN_CHARACTERS = 60
 
 
@@ -80,7 +77,8 @@ def _record(error: LoadError, stage: Stage, staging: Staging) -> str:
         return ""
     try:
         with staging.fetch([part]) as (local,):
-            fields = _read_record(local, error.line)
+            reaching = (r.fields for r in staged_records(local) if r.last_line >= error.line)
+            fields = next(reaching, None)
     except (EtlError, OSError, UnicodeDecodeError, csv.Error, zstandard.ZstdError):
         return ""
     names = [c.name for c in stage.columns]
@@ -92,15 +90,6 @@ def _record(error: LoadError, stage: Stage, staging: Staging) -> str:
     named = ", ".join(f"{name}={values[name]}" for name in keys)
     value = f" = {values[error.column]}" if error.column in values else ""
     return f"{value} of the record {named}"
-
-
-def _read_record(file: Path, line: int) -> list[str] | None:
-    """Return the fields of the record that a line belongs to; memory is one record."""
-    csv.field_size_limit(_RECORD_CHARACTERS)
-    with file.open("rb") as handle:
-        content = zstandard.ZstdDecompressor().stream_reader(handle, read_across_frames=True)
-        reader = csv.reader(io.TextIOWrapper(content, encoding="utf-8", newline="\n"))
-        return next(itertools.dropwhile(lambda _: reader.line_num < line, reader), None)
 
 
 def _shown(field: str, null_token: str) -> str:

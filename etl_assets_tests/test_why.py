@@ -1,0 +1,449 @@
+"""Why a cell is as it is: what is said must be what happened, rule by rule."""
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+import zstandard
+
+from etl_assets import pipeline
+from etl_assets.core.errors import EtlError
+from etl_assets.core.registry import Registry
+from etl_assets.core.rules import RuleSet
+from etl_assets.display_why import shown, why_text
+from etl_assets.settings import Settings
+from etl_assets.systems.protocols import Check
+from etl_assets.why import Why, choose_dataset, parse_id, why
+from etl_assets_tests.chain import Chain
+from etl_assets_tests.command_line import CommandLine
+from etl_assets_tests.small import Small
+
+
+def explain(settings: Settings, record_id: str, column: str, dataset: str = "sales") -> Why:
+    """Explain a cell of SP17."""
+    return why(
+        settings.datasets, dataset, settings.open_registry(), settings.open_staging(),
+        settings.open_warehouse(), key="SP17", record_id=record_id, column=column,
+    )  # fmt: skip
+
+
+def loaded(small: Small, *rules: dict[str, Any], **document: object) -> Settings:
+    """Load SP17 with rules."""
+    numbered = [{"id": f"r{number}", **rule} for number, rule in enumerate(rules, 1)]
+    small.write_rules(yaml.safe_dump({"version": 7, "rules": numbered, **document}))
+    Chain(small.settings()).refresh()
+    return small.settings()
+
+
+def touches(found: Why) -> list[tuple[str, str, str, str | None, str | None]]:
+    """Return what each rule did: (rule, column before, column after, value before, value after)."""
+    return [(t.rule, t.was, t.column, t.before, t.after) for t in found.trace.touches]
+
+
+TABLES = {"t": {"columns": {"k": "bigint", "v": "text"}, "rows": [["1", "one"], ["2", "two"]]}}
+DISCOUNT = {"kind": "derive", "column": "amount", "type": "decimal(10,2)",
+            "expression": "amount * 2"}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rule", "column", "source", "touched"),
+    [
+        (DISCOUNT, "amount", {"amount": "1.25"}, ("amount", "amount", "1.25", "2.50")),
+        ({**DISCOUNT, "column": "net", "expression": "amount * quantity"}, "net",
+         {"amount": "1.25", "quantity": "1"}, ("", "net", None, "1.25")),
+        ({"kind": "rename", "columns": {"note": "said"}}, "said", {"note": None},
+         ("note", "said", None, None)),
+        ({"kind": "map", "column": "quantity", "values": {1: "one"}, "type": "text",
+          "unmapped": "null"}, "quantity", {"quantity": "1"}, ("quantity", "quantity", "1", "one")),
+        ({"kind": "cast", "column": "amount", "type": "integer", "on_error": "null"}, "amount",
+         {"amount": "1.25"}, ("amount", "amount", "1.25", None)),
+        ({"kind": "normalize", "columns": ["note"], "empty": "null"}, "note", {"note": None},
+         ("note", "note", None, None)),
+        ({"kind": "lookup", "table": "t", "on": {"quantity": "k"}, "columns": {"word": "v"},
+          "missing": "null"}, "word", {"quantity": "1"}, ("", "word", None, "one")),
+        ({"kind": "fill", "column": "note", "value": "none"}, "note", {"note": None},
+         ("note", "note", None, "none")),
+        ({"kind": "fill", "column": "note", "previous": {"order": ["sale_id"]}}, "note",
+         {"note": None}, ("note", "note", None, "")),
+        ({"kind": "flag", "tag": "few", "when": "quantity < 2"}, "flags", {"quantity": "1"},
+         ("", "flags", None, "few")),
+        ({"kind": "unpivot", "columns": ["quantity"], "name": "what", "value": "n"}, "n",
+         {"quantity": "1"}, ("quantity", "n", "1", "1")),
+        ({"kind": "aggregate", "by": ["sale_id"], "metrics":
+          {"total": {"function": "sum", "column": "amount"}}}, "total", {"amount": "1.25"},
+         ("", "total", None, "1.25")),
+    ],
+)  # fmt: skip
+def test_every_kind_that_sets_a_column_says_what_it_made_of_what(
+    small: Small, rule: dict[str, Any], column: str, source: dict[str, str | None], touched: object
+) -> None:
+    found = explain(loaded(small, rule, tables=TABLES), "1", column)
+    assert [s.values for s in found.trace.sources] == [source]
+    assert touches(found) == [("r1", *touched)]  # type: ignore[misc]
+    (outcome,) = found.outcomes
+    assert outcome.staged
+    assert outcome.staged.value == outcome.end.values[column] == found.trace.touches[0].after
+    assert found.notes == ()
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"kind": "select", "columns": ["sale_id", "amount"]},
+        {"kind": "drop", "columns": ["note"]},
+        {"kind": "filter", "keep": "quantity >= 0"},
+        {"kind": "dedupe", "keys": ["sale_id"]},
+        {"kind": "assert", "unique": ["sale_id"]},
+        {"kind": "assert", "that": "amount > 0"},
+        {"kind": "rename", "columns": {"note": "said"}},
+    ],
+)
+def test_a_rule_that_does_not_set_the_column_did_not_touch_it(
+    small: Small, rule: dict[str, Any]
+) -> None:
+    found = explain(loaded(small, rule), "1", "amount")
+    assert (touches(found), found.outcomes[0].end.values["amount"]) == ([], "1.25")
+
+
+@pytest.mark.parametrize(
+    ("rule", "outcome", "values"),
+    [
+        ({"kind": "filter", "keep": "quantity <> 1"}, "filtered", {"quantity": "1"}),
+        ({"kind": "dedupe", "keys": ["quantity"], "order": ["amount"], "keep": "last"}, "filtered",
+         {"quantity": "1", "amount": "1.25"}),
+        ({"kind": "assert", "range": {"column": "amount", "min": 2}, "on_failure": "reject"},
+         "rejected", {"amount": "1.25"}),
+        ({"kind": "cast", "column": "amount", "type": "integer", "on_error": "reject"}, "rejected",
+         {"amount": "1.25"}),
+        ({"kind": "map", "column": "quantity", "values": {2: 2}, "unmapped": "reject"}, "rejected",
+         {"quantity": "1"}),
+        ({"kind": "derive", "column": "x", "type": "double", "expression": "amount / (quantity - 1)",
+          "on_error": "reject"}, "rejected", {"amount": "1.25", "quantity": "1"}),
+        ({"kind": "lookup", "table": "t", "on": {"sale_id": "k"}, "columns": {"w": "v"},
+          "missing": "reject"}, "rejected", {"sale_id": "3"}),
+        ({"kind": "unpivot", "columns": ["note"], "name": "a", "value": "b", "nulls": "drop"},
+         "filtered", {"note": None}),
+    ],
+)  # fmt: skip
+def test_a_record_that_was_left_out_says_by_which_rule_and_why(
+    small: Small, rule: dict[str, Any], outcome: str, values: dict[str, str | None]
+) -> None:
+    settings = loaded(small, {"kind": "drop", "columns": ["sold_at"]}, rule, DISCOUNT | {
+        "column": "late", "expression": "1"}, tables=TABLES)  # fmt: skip
+    record_id = values.get("sale_id") or "1"
+    found = explain(settings, record_id, "late")
+    (end,) = [o.end for o in found.outcomes]
+    assert end.left_out
+    assert (end.left_out.rule, end.left_out.outcome) == ("r2", outcome)
+    assert end.left_out.values == values
+    assert (found.trace.touches, found.outcomes[0].staged) == ((), None)
+    (line,) = [line for line in why_text(found) if "was not loaded" in line]
+    assert f"{outcome} by rule `r2`, which {end.left_out.reason}" in line
+
+
+def test_rules_are_followed_in_their_order_through_renames(small: Small) -> None:
+    settings = loaded(
+        small,
+        {"kind": "rename", "columns": {"amount": "quantity", "quantity": "amount"}},
+        {**DISCOUNT, "column": "amount", "expression": "amount * 3"},
+        {"kind": "rename", "columns": {"amount": "units"}},
+        {"kind": "flag", "tag": "a", "when": "units > 1", "column": "quality"},
+        {"kind": "flag", "tag": "b", "when": "quantity > 0", "column": "quality"},
+    )
+    assert touches(explain(settings, "1", "units")) == [
+        ("r1", "quantity", "amount", "1", "1"),
+        ("r2", "amount", "amount", "1", "3.00"),
+        ("r3", "amount", "units", "3.00", "3.00"),
+    ]
+    flagged = explain(settings, "1", "quality")
+    assert flagged.trace.sources[0].values == {"quantity": "1", "amount": "1.25"}
+    assert touches(flagged)[-2:] == [
+        ("r4", "", "quality", None, "a"), ("r5", "quality", "quality", "a", "a,b")
+    ]  # fmt: skip
+
+
+def test_policies_and_warnings_are_told(small: Small) -> None:
+    settings = loaded(
+        small,
+        {"kind": "assert", "that": "amount > 2", "on_failure": "warn"},
+        {"kind": "cast", "column": "amount", "type": "integer", "on_error": "null"},
+    )
+    warned, nulled = explain(settings, "1", "amount").trace.touches
+    assert (warned.rule, warned.column, warned.said) == ("r1", "", "warned: it wants `amount > 2`")
+    assert nulled.said == "what was there does not fit: NULL instead"
+
+
+UNPIVOT = {"kind": "unpivot", "columns": ["gross", "net"], "name": "what", "value": "money"}
+GROSS: list[dict[str, Any]] = [{"kind": "rename", "columns": {"amount": "gross"}},
+         {**DISCOUNT, "column": "net", "expression": "gross - quantity"}]  # fmt: skip
+
+
+def test_one_record_of_several_is_named_by_the_column_an_unpivot_makes(small: Small) -> None:
+    settings = loaded(small, *GROSS, UNPIVOT, DISCOUNT | {"column": "money", "expression": "money"})
+    both = explain(settings, "1", "money")
+    assert [o.end.record for o in both.outcomes] == ["sale_id=1, what=gross", "sale_id=1, what=net"]
+    assert len({o.staged.line for o in both.outcomes if o.staged}) == 2
+    one = explain(settings, "sale_id=1,what=net", "money")
+    assert [o.end.values["money"] for o in one.outcomes] == ["0.25"]
+    assert [t.was for t in one.trace.touches if t.rule == "r3"] == ["net"]
+    with pytest.raises(EtlError, match=r"has no what=tax\. Write one of gross, net"):
+        explain(settings, "sale_id=1,what=tax", "money")
+
+
+AGGREGATE = {"kind": "aggregate", "by": ["quantity"], "metrics":
+             {"total": {"function": "sum", "column": "gross"}, "n": {"function": "count"}}}  # fmt: skip
+
+
+def test_a_group_is_explained_by_one_of_its_records_or_by_its_own_name(small: Small) -> None:
+    doubled = {**DISCOUNT, "column": "total", "expression": "total * 2"}
+    settings = loaded(small, GROSS[0], AGGREGATE, doubled)
+    of_record, of_group = explain(settings, "1", "total"), explain(settings, "quantity=1", "total")
+    assert of_record.trace.sources[0].values == {"amount": "1.25"}
+    assert touches(of_record)[0] == ("r1", "amount", "gross", "1.25", "1.25")
+    assert [touches(of_record)[1:]] == [touches(of_group)]
+    assert of_group.trace.touches[0].said == "sum of gross over 4 records"
+    assert (of_group.trace.sources[0].records, of_group.trace.sources[0].values) == (
+        4, {"amount": None}
+    )  # fmt: skip
+    for found in (of_record, of_group):
+        (outcome,) = found.outcomes
+        assert outcome.staged
+        assert outcome.staged.value == outcome.end.values["total"] == "58.00"
+    assert "4 records of quantity=1" in "\n".join(why_text(of_group))
+
+
+def test_line_breaks_in_fields_count_as_the_lines_they_are(small: Small) -> None:
+    settings = loaded(small)
+    found = explain(settings, "8", "note")
+    (outcome,) = found.outcomes
+    assert outcome.staged
+    assert outcome.staged.value == 'with "quotes", commas\nand lines'
+    chain = Chain(settings)
+    stage = json.loads(settings.open_staging().read_text(found.load.stage or ""))
+    (part,) = stage["parts"]
+    packed = (settings.home / "staging" / part["path"]).read_bytes()
+    lines = zstandard.ZstdDecompressor().stream_reader(packed).read().decode().split("\n")
+    assert lines[outcome.staged.line - 1].startswith("8,")
+    assert outcome.staged.line > 1 + [row[0] for row in chain.query(
+        "SELECT sale_id FROM sales ORDER BY sale_id")].index(8)  # fmt: skip
+    assert outcome.staged.file.endswith(part["path"])
+
+
+def test_a_record_is_found_when_its_key_was_dropped(small: Small) -> None:
+    settings = loaded(small, {"kind": "drop", "columns": ["sale_id"]}, DISCOUNT)
+    (outcome,) = explain(settings, "3", "amount").outcomes
+    assert outcome.staged
+    assert outcome.staged.value == "6.50"
+
+
+def test_what_was_staged_otherwise_than_the_rules_make_it_is_noted(small: Small) -> None:
+    dataset = {"kind": "derive", "column": "sign", "type": "text", "expression": ":mark"}
+    campaign = (
+        "campaigns:\n  - {key: SP17, start: 2017-03-01, end: 2017-05-31, parameters: {mark: %s}}"
+    )
+    small.write_campaigns(campaign % "a")
+    settings = loaded(small, dataset)
+    assert explain(settings, "1", "sign").notes == ()
+    small.write_campaigns(campaign % "b")
+    chain = Chain(small.settings())
+    assert explain(chain.settings, "1", "sign").notes == ()
+    chain.load(chain.stage(extracted=explain(settings, "1", "sign").extract))
+    small.write_campaigns(campaign % "c")
+    notes = explain(small.settings(), "1", "sign").notes
+    assert "What was staged is not what the same rules make now." in notes
+    assert "the campaign's parameters" in notes[1]
+
+
+def test_records_of_another_dataset_are_looked_up_where_they_were(small: Small) -> None:
+    other = "dataset: marks\nprimary_key: [quantity]\nquery: SELECT DISTINCT quantity FROM sales\n"
+    other += "  WHERE sold_at >= :starts_at\nrules:\n  - {id: a, kind: drop, columns: []}\n"
+    small.write_dataset(other.partition("rules:")[0].replace("query: S", "query: |\n  S"), "marks")
+    Chain(small.settings(), "marks").refresh()
+    rule = {"id": "r1", "kind": "lookup", "dataset": "marks", "on": {"quantity": "quantity"},
+            "columns": {"mark": "quantity"}}  # fmt: skip
+    small.write_rules(yaml.safe_dump({"rules": [rule]}))
+    chain, settings = Chain(small.settings()), small.settings()
+    marks = Chain(settings, "marks").extract()
+    registry = settings.open_registry().read()
+    staged = pipeline.stage(
+        settings.datasets["sales"], registry.campaign("SP17"), chain.extract(),
+        registry.rules_of(settings.datasets["sales"]), settings.open_staging(),
+        lookups={"marks": marks},
+    )  # fmt: skip
+    chain.load(staged)
+    found = explain(settings, "5", "mark")
+    assert touches(found) == [("r1", "", "mark", None, "1")]
+    assert found.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("record_id", "column", "said"),
+    [
+        ("99", "amount", r"The record 99 is not in the extract .*Correct --id"),
+        ("x", "amount", r"`sale_id` is bigint, and 'x' is no such value"),
+        ("shop=3", "amount", r"Records are named by sale_id; not by shop\. Write --id 'sale_id=VALUE'"),
+        ("1", "amonut", r"no column `amonut` after the rules; did you mean `amount`"),
+    ],
+)  # fmt: skip
+def test_what_is_not_there_is_one_sentence(
+    small: Small, record_id: str, column: str, said: str
+) -> None:
+    with pytest.raises(EtlError, match=said):
+        explain(loaded(small), record_id, column)
+
+
+def test_a_record_that_a_policy_left_out_says_which(small: Small) -> None:
+    settings = small.settings()
+    chain = Chain(settings)
+    extracted = chain.extract()
+    listed = 'rule,column,value,record\nnul_byte,note,"a\\0b",sale_id=500\n'
+    store = settings.open_staging()
+    rejects = store.put_text("extract/sales/SP17/by-hand/rejects.csv", listed)
+    changed = extracted.model_copy(update={"extract_id": "by-hand", "rejects": rejects})
+    store.put_text("extract/sales/SP17/by-hand/manifest.json", changed.model_dump_json())
+    chain.load(chain.stage(extracted=changed))
+    with pytest.raises(
+        EtlError, match=r"The record sale_id=500 was left out .* by the policy `nul_byte`"
+    ):
+        explain(settings, "500", "note")
+
+
+def test_without_a_load_or_its_extract_the_next_action_is_said(small: Small) -> None:
+    settings = small.settings()
+    with pytest.raises(EtlError, match=r"no load of sales for campaign SP17\. Load it"):
+        explain(settings, "1", "amount")
+    loaded(small)
+    store = settings.open_staging()
+    found = explain(settings, "1", "amount")
+    store.delete([found.load.stage or ""])
+    (note,) = explain(settings, "1", "amount").notes
+    assert note == "The staged parts of the load are not kept."
+    store.delete([f"extract/sales/SP17/{found.extract.extract_id}/manifest.json"])
+    with pytest.raises(EtlError, match=r"was made from is not kept\. Make a new one"):
+        explain(settings, "1", "amount")
+
+
+class _Versions:
+    """A registry that keeps what was published."""
+
+    def __init__(self, settings: Settings, *rule_sets: RuleSet) -> None:
+        self._store, self._rule_sets = settings.open_registry(), rule_sets
+
+    def read(self) -> Registry:
+        return self._store.read()
+
+    def check(self) -> list[Check]:
+        return self._store.check()
+
+    def rule_versions(self, dataset: str) -> list[Any]:
+        del dataset
+        return [type("Version", (), {"rule_set": made}) for made in self._rule_sets]
+
+
+def test_the_rules_are_those_of_the_load_or_none(small: Small) -> None:
+    settings = loaded(small, DISCOUNT)
+    was = settings.open_registry().read().rule_sets["sales"]
+    tripled = {"id": "r1", **DISCOUNT, "expression": "amount * 3"}
+    small.write_rules(yaml.safe_dump({"version": 8, "rules": [tripled]}))
+    now = settings.open_registry().read().rule_sets["sales"]
+    with pytest.raises(EtlError, match=r"\(version 7\) are not kept; the registry has version 8"):
+        explain(settings, "1", "amount")
+    found = why(
+        settings.datasets, "sales", _Versions(settings, now, was), settings.open_staging(),
+        settings.open_warehouse(), key="SP17", record_id="1", column="amount",
+    )  # fmt: skip
+    assert (touches(found)[0][-1], found.load.rule_version) == ("2.50", 7)
+
+
+@pytest.mark.parametrize(
+    ("text", "primary_key", "named"),
+    [
+        ("CJ=1", ["a"], {"a": "CJ=1"}),
+        ("1", ["a"], {"a": "1"}),
+        ("a=1", ["a"], {"a": "1"}),
+        ("a=1,2,b=x=y", ["a", "b"], {"a": "1,2", "b": "x=y"}),
+        ("a=, b=", ["a", "b"], {"a": "", "b": ""}),
+    ],
+)
+def test_an_id_is_one_value_or_names_with_values(
+    text: str, primary_key: list[str], named: dict[str, str]
+) -> None:
+    assert parse_id(text, primary_key) == named
+
+
+def test_one_value_does_not_name_a_record_of_two_columns() -> None:
+    with pytest.raises(EtlError, match="The primary key is a, b, but --id gives one value"):
+        parse_id("1", ["a", "b"])
+
+
+def test_the_dataset_is_the_one_that_has_the_column(small: Small) -> None:
+    text = "dataset: {}\nprimary_key: [sale_id]\nquery: SELECT sale_id, {} FROM sales\n"
+    small.write_dataset(text.format("other", "note"), "other")
+    settings = loaded(small)
+    Chain(settings, "other").refresh()
+
+    def chosen(column: str, named: str | None = None, key: str = "SP17") -> str:
+        return choose_dataset(
+            settings.datasets,
+            named,
+            key,
+            column,
+            settings.open_warehouse(),
+            settings.open_staging(),
+        )
+
+    assert (chosen("amount"), chosen("note", "other")) == ("sales", "other")
+    with pytest.raises(EtlError, match=r"other and sales have a column `note`.*--dataset other or"):
+        chosen("note")
+    with pytest.raises(EtlError, match=r"No dataset's load has a column `noet`"):
+        chosen("noet")
+    with pytest.raises(EtlError, match=r"no dataset `slaes`; did you mean `sales`"):
+        chosen("note", "slaes")
+    with pytest.raises(EtlError, match=r"no load for campaign SU17\. Load it"):
+        chosen("note", key="SU17")
+
+
+def test_the_command_shows_lines_or_json(small: Small) -> None:
+    loaded(small, DISCOUNT)
+    command = CommandLine.of(small)
+    asked = ("why", "--key", "SP17", "--id", "1", "--column", "amount")
+    text = command.run(*asked)
+    assert (text.returncode, text.stderr) == (0, "")
+    assert "  r1 (derive)  amount: 1.25 → 2.50  (amount * 2)\n" in text.stdout
+    assert "rules    version 7 (" in text.stdout
+    found = json.loads(command.run(*asked, "--json").stdout)
+    assert found["extract"]["sources"][0]["values"] == {"amount": "1.25"}
+    assert found["rules"]["touches"][0]["after"] == found["records"][0]["staged"]["value"] == "2.50"
+    failed = command.run("why", "--key", "SP17", "--id", "99", "--column", "amount")
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert failed.stderr.startswith("Error: The record 99 is not in the extract")
+
+
+@pytest.mark.parametrize(
+    ("value", "line"),
+    [
+        (None, "NULL"), ("NULL", "'NULL'"), ("", "''"), ("1.25", "1.25"), ("-0.5", "-0.5"),
+        ("a\nb", r"'a\nb'"), ("2017-03-01 00:00:00", "2017-03-01 00:00:00"), ("x" * 99, f"'{'x' * 60}'…"),
+    ],
+)  # fmt: skip
+def test_a_value_is_shown_on_one_line(value: str | None, line: str) -> None:
+    assert shown(value) == line
+
+
+def test_a_sale_of_the_sample_is_explained(settings: Settings) -> None:
+    chain = Chain(settings, "campaign_sales")
+    load = chain.load(chain.stage("CJ24"))
+    ((basket, product, value),) = chain.query(
+        "SELECT basket_id, product_id, list_value FROM campaign_sales ORDER BY ALL LIMIT 1 OFFSET 99"
+    )
+    found = why(
+        settings.datasets, "campaign_sales", settings.open_registry(), settings.open_staging(),
+        settings.open_warehouse(), key="CJ24", record_id=f"basket_id={basket},product_id={product}",
+        column="list_value",
+    )  # fmt: skip
+    assert found.load == load
+    assert [t.rule for t in found.trace.touches] == ["list-value"]
+    (outcome,) = found.outcomes
+    assert outcome.staged
+    assert outcome.staged.value == str(value)
