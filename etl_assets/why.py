@@ -2,23 +2,20 @@
 
 import contextlib
 import csv
-import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import duckdb
 
-from etl_assets.core.campaigns import Scalar
 from etl_assets.core.compile import compile_rules
 from etl_assets.core.datasets import Dataset
-from etl_assets.core.errors import PermanentError, RuleError, StagingError
+from etl_assets.core.errors import PermanentError
 from etl_assets.core.expressions import nearest
-from etl_assets.core.manifest import Extract, Load, inputs_digest
-from etl_assets.core.registry import Registry
-from etl_assets.core.rules import RuleSet
+from etl_assets.core.manifest import Extract, Load
 from etl_assets.core.traces import Trace
-from etl_assets.kept import extract_of, latest_extract, stage_of
+from etl_assets.kept import stage_of
+from etl_assets.load_inputs import Inputs, inputs_of
 from etl_assets.rule_engine import close_off, engine, make_relations, read_extract
 from etl_assets.systems.protocols import RegistryStore, Staging, Warehouse
 from etl_assets.trace import trace
@@ -79,28 +76,18 @@ def why(
         StagingError: When what it was made from is not kept.
         TransientError: When the warehouse is busy; a retry is safe.
     """
-    dataset, registry = datasets[name], store.read()
-    load = _current(dataset, key, warehouse)
-    extract, stage = extract_of(load, staging), stage_of(load, staging)
-    if extract is None:
-        raise StagingError(
-            f"The extract {load.extract_id} that load {load.load_id} of {name} for campaign {key}"
-            " was made from is not kept.",
-            f"Make a new one: etl-assets refresh --key {key} --force.",
-        )
-    rules = _rules_of(load, dataset, registry, store)
-    lookups = {
-        other: _looked_up(datasets, other, key, warehouse, staging)
-        for other in rules.looked_up_datasets
-    }
-    bindings, proven = _bindings(load, dataset, extract, registry, lookups)
+    dataset = datasets[name]
+    inputs = inputs_of(datasets, dataset, store, staging, warehouse, key=key)
     given = parse_id(record_id, dataset.primary_key)
-    found = _trace(dataset, extract, rules, bindings, lookups, staging, given, column)
+    found = _trace(dataset, inputs, staging, given, column)
     if found is None:
-        raise _missing(dataset, extract, staging, record_id, given)
+        raise _missing(dataset, inputs.extract, staging, record_id, given)
+    stage = stage_of(inputs.load, staging)
     outcomes = find_staged(found, stage, staging, column)
-    notes = _notes(outcomes, column, proven=proven, kept=stage is not None)
-    return Why(name, key, record_id, column, load, extract, found, outcomes, notes)
+    notes = _notes(outcomes, column, proven=inputs.proven, kept=stage is not None)
+    return Why(
+        name, key, record_id, column, inputs.load, inputs.extract, found, outcomes, notes
+    )  # fmt: skip
 
 
 def choose_dataset(
@@ -163,105 +150,28 @@ def parse_id(text: str, primary_key: Sequence[str]) -> dict[str, str]:
     return {primary_key[0]: text}
 
 
-def _current(dataset: Dataset, key: str, warehouse: Warehouse) -> Load:
-    load = warehouse.current(dataset, key)
-    remedy = f"Load it: etl-assets refresh --key {key}."
-    if load is None:
-        raise PermanentError(
-            f"The ledger has no load of {dataset.name} for campaign {key}.", remedy
-        )
-    if load.kind == "prune":
-        raise PermanentError(
-            f"The records of {dataset.name} for campaign {key} were removed from the table on"
-            f" {load.committed_at:%Y-%m-%d %H:%M:%S}.",
-            remedy,
-        )
-    return load
-
-
-def _rules_of(load: Load, dataset: Dataset, registry: Registry, store: RegistryStore) -> RuleSet:
-    """Return the rules a load was made with: those of its digest."""
-    now = registry.rules_of(dataset)
-    for candidate in itertools.chain(
-        (now,),
-        _kept_versions(store, dataset.name),
-        (dataset.own_rules,),
-    ):
-        made = candidate.for_campaign(load.campaign_key)
-        if made.digest == load.rules_digest:
-            return made
-    raise RuleError(
-        f"The rules that load {load.load_id} of {dataset.name} for campaign {load.campaign_key} was"
-        f" made with (version {load.rule_version}) are not kept; the registry has version"
-        f" {now.version}, which does something else.",
-        f"Load it with the rules of now: etl-assets refresh --key {load.campaign_key}.",
-    )
-
-
-def _kept_versions(store: RegistryStore, dataset: str) -> Iterator[RuleSet]:
-    """Yield the rule sets of a dataset that were published, if the registry keeps them."""
-    versions = getattr(store, "rule_versions", None)
-    for version in versions(dataset) if versions else ():
-        yield version.rule_set
-
-
-def _looked_up(
-    datasets: Mapping[str, Dataset], name: str, key: str, warehouse: Warehouse, staging: Staging
-) -> Extract:
-    found = latest_extract(datasets[name], key, warehouse, staging) if name in datasets else None
-    if found is None:
-        raise StagingError(
-            f"The rules look values up in {name}, of which no extract is kept for campaign {key}.",
-            f"Refresh the campaign: etl-assets refresh --key {key}.",
-        )
-    return found
-
-
-def _bindings(
-    load: Load,
-    dataset: Dataset,
-    extract: Extract,
-    registry: Registry,
-    lookups: Mapping[str, Extract],
-) -> tuple[dict[str, Scalar], bool]:
-    """Return the parameters of a load, and whether they are proven to be."""
-    candidates = [extract.bindings]
-    if load.campaign_key in registry.campaigns:
-        candidates.append(registry.campaigns[load.campaign_key].bindings())
-    for made in candidates:
-        digest = inputs_digest(extract, load.rules_digest, made, dataset.load_digest, lookups)
-        if digest == load.inputs_digest:
-            return made, True
-    return candidates[-1], False
-
-
 def _trace(
-    dataset: Dataset,
-    extract: Extract,
-    rules: RuleSet,
-    bindings: dict[str, Scalar],
-    lookups: Mapping[str, Extract],
-    staging: Staging,
-    given: Mapping[str, str],
-    column: str,
+    dataset: Dataset, inputs: Inputs, staging: Staging, given: Mapping[str, str], column: str
 ) -> Trace | None:
     """Run the rules over the extract, and follow the record of a name."""
+    extract = inputs.extract
     compiled = compile_rules(
-        rules, extract.columns, dataset.primary_key, bindings,
-        datasets={name: other.columns for name, other in lookups.items()},
+        inputs.rules, extract.columns, dataset.primary_key, inputs.bindings,
+        datasets={name: other.columns for name, other in inputs.lookups.items()},
     )  # fmt: skip
     with contextlib.ExitStack() as stack:
         scratch = stack.enter_context(staging.scratch())
         files = stack.enter_context(staging.fetch(extract.parts))
         others = {
-            name: stack.enter_context(staging.fetch(other.parts)) for name, other in lookups.items()
+            name: stack.enter_context(staging.fetch(other.parts))
+            for name, other in inputs.lookups.items()
         }
         connection = stack.enter_context(engine(scratch))
         read_extract(connection, extract.columns, files)
         make_relations(connection, compiled, others)
         close_off(connection, {scratch, *(path.parent for path in files)})
         try:
-            steps = Steps(connection, compiled, rules.rules)
+            steps = Steps(connection, compiled, inputs.rules.rules)
             return trace(steps, dataset.primary_key, given, column)
         except duckdb.Error as error:
             what = f"The rules of {dataset.name} for campaign {extract.campaign_key}"

@@ -1,5 +1,6 @@
 """Why a cell is as it is: what is said must be what happened, rule by rule."""
 
+import datetime as dt
 import json
 from typing import Any
 
@@ -9,11 +10,8 @@ import zstandard
 
 from etl_assets import pipeline
 from etl_assets.core.errors import EtlError
-from etl_assets.core.registry import Registry
-from etl_assets.core.rules import RuleSet
 from etl_assets.display_why import shown, why_text
 from etl_assets.settings import Settings
-from etl_assets.systems.protocols import Check
 from etl_assets.why import Why, choose_dataset, parse_id, why
 from etl_assets_tests.chain import Chain
 from etl_assets_tests.command_line import CommandLine
@@ -324,36 +322,32 @@ def test_without_a_load_or_its_extract_the_next_action_is_said(small: Small) -> 
         explain(settings, "1", "amount")
 
 
-class _Versions:
-    """A registry that keeps what was published."""
-
-    def __init__(self, settings: Settings, *rule_sets: RuleSet) -> None:
-        self._store, self._rule_sets = settings.open_registry(), rule_sets
-
-    def read(self) -> Registry:
-        return self._store.read()
-
-    def check(self) -> list[Check]:
-        return self._store.check()
-
-    def rule_versions(self, dataset: str) -> list[Any]:
-        del dataset
-        return [type("Version", (), {"rule_set": made}) for made in self._rule_sets]
+def publish(settings: Settings, *rules: dict[str, Any], over: int) -> None:
+    """Publish rules over a version."""
+    settings.open_registry().publish_rules(
+        "sales", yaml.safe_dump({"rules": list(rules)}), over=over, by="an-author",
+        at=dt.datetime.now(dt.UTC), comment="because",
+    )  # fmt: skip
 
 
-def test_the_rules_are_those_of_the_load_or_none(small: Small) -> None:
-    settings = loaded(small, DISCOUNT)
-    was = settings.open_registry().read().rule_sets["sales"]
+def test_the_rules_are_those_of_the_load_also_when_others_count_by_now(small: Small) -> None:
+    settings = small.settings()
+    publish(settings, {"id": "r1", **DISCOUNT}, over=0)
+    publish(settings, {"id": "r2", **DISCOUNT}, over=1)
+    Chain(settings).refresh()
+    publish(settings, {"id": "r3", **DISCOUNT}, over=2)
+    publish(settings, {"id": "r4", **DISCOUNT, "expression": "amount * 3"}, over=3)
+    found = explain(settings, "1", "amount")
+    assert touches(found) == [("r2", "amount", "amount", "1.25", "2.50")]
+    assert found.load.rule_version == 2
+
+
+def test_rules_that_are_not_kept_are_not_guessed(small: Small) -> None:
+    loaded(small, DISCOUNT)
     tripled = {"id": "r1", **DISCOUNT, "expression": "amount * 3"}
     small.write_rules(yaml.safe_dump({"version": 8, "rules": [tripled]}))
-    now = settings.open_registry().read().rule_sets["sales"]
     with pytest.raises(EtlError, match=r"\(version 7\) are not kept; the registry has version 8"):
-        explain(settings, "1", "amount")
-    found = why(
-        settings.datasets, "sales", _Versions(settings, now, was), settings.open_staging(),
-        settings.open_warehouse(), key="SP17", record_id="1", column="amount",
-    )  # fmt: skip
-    assert (touches(found)[0][-1], found.load.rule_version) == ("2.50", 7)
+        explain(small.settings(), "1", "amount")
 
 
 @pytest.mark.parametrize(
