@@ -16,6 +16,7 @@ from etl_assets.core.normalize import DateFormats, NumberFormat
 
 PAGE = Path(__file__).parent.parent / "docs" / "rules.md"
 _COMMON = ("id", "comment", "examples", "kind")
+_NAMES = {"table": "one of `tables`", "dataset": "a dataset's name"}
 _NAMED = (
     (ColumnName, "a column"),
     (rule_kinds.ColumnPattern, "a column or glob"),
@@ -45,7 +46,7 @@ def section(model: type[BaseModel]) -> str:
         " ".join(part.split()) for part in (model.__doc__ or "").strip().split("\n\n")
     )
     rows = [
-        f"| `{field.alias or name}` | {said(hint)} | {_default(field)} |"
+        f"| `{field.alias or name}` | {_NAMES.get(name) or said(hint)} | {_default(field)} |"
         for name, field, hint in _fields(model)
     ]
     return "\n".join([text, "", "| field | is | default |", "|---|---|---|", *rows])
@@ -86,8 +87,13 @@ def said(hint: Any) -> str:  # noqa: ANN401  (any type)
     elif hasattr(hint, "__metadata__"):
         made = said(arguments[0])
     else:
-        made = " and ".join(f"`{field.alias or name}`" for name, field, _ in _fields(hint))
+        made = ", ".join(_part(field.alias or name, inner) for name, field, inner in _fields(hint))
     return made
+
+
+def _part(name: str, hint: Any) -> str:  # noqa: ANN401  (any type)
+    """Return a field of a field; words it may be are named, since it has no table of its own."""
+    return f"`{name}` ({said(hint)})" if get_origin(hint) is Literal else f"`{name}`"
 
 
 def filled(page: str) -> str:
