@@ -3,6 +3,8 @@
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 
+from etl_assets.core.columns import Column
+from etl_assets.core.csv_record import empty_bytes
 from etl_assets.core.manifest import Stage
 from etl_assets.core.traces import End, Trace
 from etl_assets.systems.protocols import Staging
@@ -61,12 +63,21 @@ def _staged(
     column: str,
 ) -> Iterator[tuple[StagedCell, tuple[str | None, ...]]]:
     """Yield the cells of the records with these keys, in the order of the parts."""
-    names = [c.name for c in stage.columns]
-    places, place = [names.index(name) for name in keys], names.index(column)
+    columns = {c.name: (n, c) for n, c in enumerate(stage.columns)}
+    places, (place, shown) = [columns[name] for name in keys], columns[column]
     for part in stage.parts:
         with staging.fetch([part]) as (file,):
             for record in staged_records(file):
-                values = [None if f == stage.null_token else f for f in record.fields]
-                key = tuple(values[p] for p in places)
+                fields = record.fields
+                key = tuple(_value(fields[n], c, stage.null_token) for n, c in places)
                 if key in wanted:
-                    yield StagedCell(staging.uri(part.path), record.first_line, values[place]), key
+                    value = _value(fields[place], shown, stage.null_token)
+                    yield StagedCell(staging.uri(part.path), record.first_line, value), key
+
+
+def _value(field: str, column: Column, null_token: str) -> str | None:
+    """Return what a field of a part stands for, bytes in hexadecimal."""
+    if field == null_token:
+        return None
+    empty = column.type.name == "binary" and field == empty_bytes(null_token)
+    return "" if empty else field

@@ -228,6 +228,15 @@ def test_line_breaks_in_fields_count_as_the_lines_they_are(small: Small) -> None
     assert outcome.staged.file.endswith(part["path"])
 
 
+@pytest.mark.parametrize(("expression", "value"), [("''", ""), ("'a'", "61"), ("NULL", None)])
+def test_bytes_are_shown_in_hexadecimal(small: Small, expression: str, value: str | None) -> None:
+    raw = {"kind": "derive", "column": "raw", "type": "binary", "expression": expression}
+    found = explain(loaded(small, raw), "1", "raw")
+    (outcome,) = found.outcomes
+    assert outcome.staged
+    assert (outcome.staged.value, outcome.end.values["raw"], found.notes) == (value, value, ())
+
+
 def test_a_record_is_found_when_its_key_was_dropped(small: Small) -> None:
     settings = loaded(small, {"kind": "drop", "columns": ["sale_id"]}, DISCOUNT)
     (outcome,) = explain(settings, "3", "amount").outcomes
