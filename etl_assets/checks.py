@@ -1,4 +1,4 @@
-"""Asset checks: what is looked at again after a load is committed."""
+"""Asset checks: what is looked at again beside the assets themselves."""
 
 import warnings
 
@@ -6,21 +6,58 @@ import dagster as dg
 
 from etl_assets.assets import chain_keys, table_key
 from etl_assets.core.datasets import Dataset
-from etl_assets.core.manifest import Stage
+from etl_assets.core.manifest import Extract, Stage
 from etl_assets.failures import reported_to_dagster
 from etl_assets.partitions import CAMPAIGNS
 from etl_assets.references import latest_reference
 from etl_assets.resources import RegistryResource, StagingResource, WarehouseResource
+from etl_assets.rule_examples import run_examples
 
 
 def build_checks(dataset: Dataset) -> list[dg.AssetChecksDefinition]:
-    """Return the checks of a dataset's table."""
+    """Return the checks of a dataset's staged parts and of its table."""
     with warnings.catch_warnings():  # partitioned checks are a preview in 1.13; tests hold ours
         warnings.simplefilter("ignore", dg.PreviewWarning)
-        checks = [_slice_equals_ledger(dataset)]
+        checks = [_rule_examples_hold(dataset), _slice_equals_ledger(dataset)]
         if dataset.fallback != "none":  # without, a table is never made by other rules
             checks.append(_rules_are_current(dataset))
         return checks
+
+
+def _rule_examples_hold(dataset: Dataset) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=chain_keys(dataset.name)[1],
+        partitions_def=CAMPAIGNS,
+        description="The examples that stand beside the campaign's rules come out as they say.",
+    )
+    def rule_examples_hold(
+        context: dg.AssetCheckExecutionContext, registry: RegistryResource, staging: StagingResource
+    ) -> dg.AssetCheckResult:
+        key = context.partition_key
+        with reported_to_dagster(context):
+            read = registry.open().read()
+            rules = read.rules_of(dataset).for_campaign(key)
+            count = sum(len(rule.examples) for rule in rules.rules)
+            if not count:
+                return dg.AssetCheckResult(passed=True, description="The rules have no examples.")
+            store = staging.open()
+            names = [dataset.name, *rules.looked_up_datasets]
+            found = {
+                name: latest_reference(context.instance, chain_keys(name)[0], key, Extract, store)
+                for name in names
+            }
+            columns = {name: other.columns for name, other in found.items() if other}
+            if dataset.name not in columns:
+                return dg.AssetCheckResult(passed=True, description="Nothing is extracted yet.")
+            bindings = read.campaign(key).bindings()
+            failures = run_examples(rules, columns[dataset.name], bindings, datasets=columns)
+        return dg.AssetCheckResult(
+            passed=not failures,
+            description="; ".join(map(str, failures)) or f"{count} examples hold.",
+            metadata={"examples": count, "rule_version": rules.version},
+        )
+
+    return rule_examples_hold
 
 
 def _slice_equals_ledger(dataset: Dataset) -> dg.AssetChecksDefinition:

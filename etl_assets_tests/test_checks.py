@@ -23,11 +23,11 @@ def platform(small: Small, tmp_path: Path) -> Iterator[Platform]:
 
 
 def look_again(
-    platform: Platform, key: str, name: str = "slice_equals_ledger"
+    platform: Platform, key: str, name: str = "slice_equals_ledger", asset: str = LOAD
 ) -> dg.AssetCheckEvaluation:
     """Run a check alone, as the UI's button does."""
     platform.add(key)
-    check = dg.AssetCheckKey(dg.AssetKey(LOAD.split("/")), name)
+    check = dg.AssetCheckKey(dg.AssetKey(asset.split("/")), name)
     job = build_defs(platform.settings).resolve_implicit_global_asset_job_def()
     result = job.get_subset(asset_check_selection={check}).execute_in_process(
         instance=platform.instance, tags={"dagster/partition": key}
@@ -37,8 +37,12 @@ def look_again(
 
 
 def test_the_check_passes_after_a_load(platform: Platform) -> None:
-    (evaluation,) = platform.run("SP17").get_asset_check_evaluations()
-    assert evaluation.passed
+    evaluations = platform.run("SP17").get_asset_check_evaluations()
+    assert {e.check_name: e.passed for e in evaluations} == {
+        "rule_examples_hold": True,
+        "slice_equals_ledger": True,
+    }
+    evaluation = next(e for e in evaluations if e.check_name == "slice_equals_ledger")
     assert evaluation.partition == "SP17"
     assert {name: value.value for name, value in evaluation.metadata.items()} == {
         "records": COUNTS["SP17"],
@@ -82,6 +86,50 @@ def test_the_check_passes_after_the_slice_left_with_the_calendar(platform: Platf
 def test_a_refresh_mends_what_the_check_found(platform: Platform) -> None:
     platform.load("SP17")
     platform.warehouse_sql("DELETE FROM sales WHERE sale_id = 3")
-    (evaluation,) = platform.run("SP17").get_asset_check_evaluations()
-    assert evaluation.passed
+    evaluations = platform.run("SP17").get_asset_check_evaluations()
+    assert {e.check_name: e.passed for e in evaluations} == {
+        "rule_examples_hold": True,
+        "slice_equals_ledger": True,
+    }
     assert platform.slices() == {"SP17": COUNTS["SP17"]}
+
+
+EXAMPLE = """\
+version: 2
+rules:
+  - id: sold-on
+    kind: derive
+    column: sold_on
+    type: date
+    expression: CAST(sold_at AS DATE)
+    examples:
+      - in: {sold_at: "2017-05-01 23:59:59"}
+        out: {sold_on: "2017-05-01"}
+"""
+
+
+@pytest.mark.parametrize(
+    ("rules", "passed", "said"),
+    [
+        (EXAMPLE, True, "1 examples hold."),
+        (EXAMPLE.replace('out: {sold_on: "2017-05-01"}', 'out: {sold_on: "2017-05-02"}'), False,
+         "rule `sold-on`, example 1: it gives (sold_on=2017-05-01), not (sold_on=2017-05-02)"),
+        ("rules: []\n", True, "The rules have no examples."),
+    ],
+)  # fmt: skip
+def test_the_examples_beside_the_rules_are_tried_for_each_campaign(
+    platform: Platform, small: Small, rules: str, said: str, *, passed: bool
+) -> None:
+    platform.run("SP17")
+    small.write_rules(rules)
+    evaluation = look_again(platform, "SP17", "rule_examples_hold", "sales/s3_staging_csv")
+    assert evaluation.passed == passed
+    assert evaluation.description == said
+
+
+def test_examples_of_a_campaign_without_an_extract_wait_for_it(
+    platform: Platform, small: Small
+) -> None:
+    small.write_rules(EXAMPLE)
+    evaluation = look_again(platform, "SU17", "rule_examples_hold", "sales/s3_staging_csv")
+    assert evaluation.description == "Nothing is extracted yet."

@@ -124,12 +124,13 @@ def test_kinds_name_the_systems_there_are(defs: dg.Definitions) -> None:
     }
 
 
-def test_the_check_of_each_table_is_partitioned_like_it(defs: dg.Definitions) -> None:
+def test_each_check_is_partitioned_like_its_asset(defs: dg.Definitions) -> None:
     graph = defs.resolve_asset_graph()
     checks = {key.to_user_string(): graph.get(key) for key in graph.asset_check_keys}
     assert set(checks) == {
-        "campaign_sales/redshift_table:slice_equals_ledger",
-        "campaign_redemptions/redshift_table:slice_equals_ledger",
+        f"{dataset}/{check}"
+        for dataset in ("campaign_sales", "campaign_redemptions")
+        for check in ("s3_staging_csv:rule_examples_hold", "redshift_table:slice_equals_ledger")
     }
     assert {check.partitions_def for check in checks.values()} == {
         dg.DynamicPartitionsDefinition(name="campaigns")
