@@ -24,8 +24,8 @@ from etl_assets.schedules import REFRESH_JOB
 from etl_assets.settings import Settings
 
 SENSOR_INTERVAL_SECONDS = 30
-OBSERVATIONS_PER_LOOK = 1000
-"""Each costs the daemon 10 to 30 ms; the rest of a larger change is reported the next times."""
+OBSERVATIONS_PER_LOOK = 500
+"""Each costs the daemon 10 to 40 ms; the rest of a larger change is reported the next times."""
 
 _SHOWN = 6
 

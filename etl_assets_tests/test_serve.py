@@ -20,8 +20,9 @@ from typing import Any
 
 import pytest
 
+from etl_assets.partitions import keys_in_flight
 from etl_assets_tests.command_line import PATIENCE_SECONDS, CommandLine
-from etl_assets_tests.small import COUNTS, Small
+from etl_assets_tests.small import COUNTS, DATASET, Small
 
 ASSETS = "{ assetNodes { assetKey { path } isPartitioned } }"
 INSTIGATORS = """{ workspaceOrError { ... on Workspace { locationEntries { name
@@ -162,6 +163,36 @@ def test_a_partition_materialized_by_hand_is_loaded_by_a_run_of_the_daemon(
     settings = small.settings()
     assert settings.open_warehouse().slices(settings.datasets["sales"]) == {"SP17": COUNTS["SP17"]}
     assert ui.poll() is None
+
+
+@pytest.fixture
+def applied(small: Small) -> None:
+    """A dataset that has changed rules applied."""
+    small.write_dataset(f"{DATASET}on_rule_change: apply\n")
+
+
+@pytest.mark.usefixtures("applied")  # before the UI loads the datasets
+def test_published_rules_reach_the_table_by_the_daemon_alone(
+    ui: subprocess.Popen[bytes], small: Small, port: int
+) -> None:
+    until(lambda: "SP17" in partitions(port))
+    ask(port, LAUNCH)
+    settings = small.settings()
+    until(lambda: settings.open_warehouse().loads())
+    until(lambda: "SP17" not in in_flight(small))
+    small.run_sql("DROP TABLE sales")  # the source is not read again
+    small.write_rules("version: 5\nrules: [{id: some, kind: filter, keep: quantity > 0}]\n")
+    until(lambda: len(settings.open_warehouse().loads()) == 2)
+    newest = settings.open_warehouse().loads()[0]
+    assert (newest.campaign_key, newest.rule_version) == ("SP17", 5)
+    assert newest.records < COUNTS["SP17"]
+    assert ui.poll() is None
+
+
+def in_flight(small: Small) -> set[str]:
+    """Return the keys of runs that have not ended."""
+    with CommandLine.of(small).instance() as instance:
+        return keys_in_flight(instance)
 
 
 def test_the_tables_of_the_instance_are_there_before_two_processes_would_make_them(
