@@ -82,7 +82,8 @@ def _rds_extract(dataset: Dataset, settings: Settings) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[None]:
         started = time.monotonic()
         with reported_to_dagster(context):
-            campaign = registry.open().read().campaign(context.partition_key)
+            read = registry.pinned(context.run, context.instance)
+            campaign = read.campaign(context.partition_key)
             if not campaign.takes_part_in(dataset.name):
                 raise PermanentError(
                     f"Campaign {campaign.key} does not take part in {dataset.name}.",
@@ -138,7 +139,7 @@ def _s3_staging_csv(dataset: Dataset, settings: Settings) -> dg.AssetsDefinition
     ) -> dg.MaterializeResult[None]:
         started = time.monotonic()
         with reported_to_dagster(context):
-            read = registry.open().read()
+            read = registry.pinned(context.run, context.instance)
             campaign, rules = read.campaign(context.partition_key), read.rules_of(dataset)
             store = staging.open()
             extract = required_reference(context, upstream, Extract, store)

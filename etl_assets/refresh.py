@@ -19,6 +19,7 @@ from etl_assets.home import COMMAND_LINE_TAG, REPOSITORY_TAGS, end_dead_runs
 from etl_assets.metadata import FALLBACK
 from etl_assets.partitions import keys_in_flight, sync_partitions
 from etl_assets.references import FORCE_TAG
+from etl_assets.resources import revision_tags
 from etl_assets.results import KeyResult
 from etl_assets.schedules import PRUNE_JOB, REFRESH_JOB, PruneConfig, assets_of, runnable
 from etl_assets.settings import Settings
@@ -117,6 +118,7 @@ class Refresh:
 
     def _tags(self, key: str) -> dict[str, str]:
         tags = {**REPOSITORY_TAGS, COMMAND_LINE_TAG: "true", "etl_assets/campaign": key}
+        tags |= revision_tags(self.registry)
         return {**tags, FORCE_TAG: "true"} if self.force else tags
 
     def _results(self, key: str, result: dg.ExecuteInProcessResult) -> list[KeyResult]:

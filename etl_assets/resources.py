@@ -1,11 +1,18 @@
 """The four systems as Dagster resources: a URL each, opened where it is used."""
 
 import dagster as dg
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
+from etl_assets.core.registry import Registry
 from etl_assets.settings import Settings
 from etl_assets.systems import connect
 from etl_assets.systems.protocols import RegistryStore, Source, Staging, Warehouse
+
+REVISION_TAG = "etl_assets/registry_revision"
+"""A run reads the registry as it was at this revision, and so does its automatic retry."""
+
+_PARENT_TAG, _RETRY_TAG = "dagster/parent_run_id", "dagster/retry_number"
+"""What a run has that was started again, and one that Dagster started again by itself."""
 
 
 class _System(dg.ConfigurableResource[None]):
@@ -17,10 +24,36 @@ class RegistryResource(_System):
 
     url: str = Field(description="`file:FOLDER` or `dynamodb://TABLE?region=REGION`.")
     datasets: list[str] = Field(description="Names that campaigns and rule sets may refer to.")
+    _pinned: tuple[str, Registry] | None = PrivateAttr(default=None)
 
     def open(self) -> RegistryStore:
         """Return the registry; nothing is read yet."""
         return connect.open_registry(self.url, self.datasets)
+
+    def pinned(self, run: dg.DagsterRun, instance: dg.DagsterInstance) -> Registry:
+        """Return what a run reads of the registry: the same in every step and every retry.
+
+        It is read once per process, as of the revision in the run's tags. Where the run has
+        none yet, the revision read becomes its tag, which a run that Dagster starts again when
+        its process died inherits. A run that a person started again reads the registry as it
+        is: perhaps it was corrected for that.
+
+        Raises:
+            RegistryError: As `RegistryStore.read`, with what else that raises.
+        """
+        if self._pinned is None or self._pinned[0] != run.run_id:
+            by_hand = _PARENT_TAG in run.tags and _RETRY_TAG not in run.tags
+            tag = None if by_hand else run.tags.get(REVISION_TAG)
+            read = self.open().read(int(tag) if tag else None)
+            if tag is None and read.revision is not None:
+                instance.add_run_tags(run.run_id, revision_tags(read))
+            self._pinned = (run.run_id, read)
+        return self._pinned[1]
+
+
+def revision_tags(read: Registry) -> dict[str, str]:
+    """Return the tags of a run that was decided on by this reading."""
+    return {} if read.revision is None else {REVISION_TAG: str(read.revision)}
 
 
 class SourceResource(_System):

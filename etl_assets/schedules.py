@@ -15,7 +15,7 @@ from etl_assets.failures import reported_to_dagster
 from etl_assets.metadata import prune_metadata
 from etl_assets.partitions import describe_changes, sync_partitions
 from etl_assets.pipeline import new_id
-from etl_assets.resources import RegistryResource, WarehouseResource
+from etl_assets.resources import RegistryResource, WarehouseResource, revision_tags
 from etl_assets.settings import Settings
 from etl_assets.systems.protocols import Warehouse
 
@@ -64,7 +64,11 @@ def build_refresh_schedule(settings: Settings) -> dg.ScheduleDefinition:
             dg.RunRequest(
                 run_key=f"{moment:%Y%m%dT%H%M%z}:{key}",
                 partition_key=key,
-                tags={"etl_assets/campaign": key, "etl_assets/tick": moment.isoformat()},
+                tags={
+                    "etl_assets/campaign": key,
+                    "etl_assets/tick": moment.isoformat(),
+                    **revision_tags(read),
+                },
                 asset_selection=assets_of(read, key, settings),
             )
             for key in keys

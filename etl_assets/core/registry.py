@@ -29,12 +29,15 @@ class Registry:
         rule_sets: By dataset name; a dataset without one uses the rules of its own document.
         problems: By campaign key, why that campaign cannot be used. Such a key stops
             alone: it is neither refreshed, nor pruned, nor dropped as a partition.
+        revision: Counts the registry's writes, where it can be read again as it was then;
+            None where it keeps no history of its whole.
     """
 
     campaigns: Mapping[str, Campaign] = field(default_factory=dict)
     entries: Mapping[dt.date, tuple[str, ...]] = field(default_factory=dict)
     rule_sets: Mapping[str, RuleSet] = field(default_factory=dict)
     problems: Mapping[str, str] = field(default_factory=dict)
+    revision: int | None = None
 
     @property
     def keys(self) -> list[str]:

@@ -38,8 +38,11 @@ class Check:
 class RegistryStore(Protocol):
     """Where campaigns, the calendar and rule sets are kept."""
 
-    def read(self) -> Registry:
+    def read(self, revision: int | None = None) -> Registry:
         """Return everything, read consistently.
+
+        Args:
+            revision: As it was then, where the registry has revisions; as it is now unless given.
 
         Raises:
             RegistryError: When it cannot be read. Nothing may be concluded then, least of

@@ -24,7 +24,7 @@ thrown away and read again. A push of more documents than fit one transaction ma
 import datetime as dt
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -116,9 +116,14 @@ class DynamoDBRegistry:
         """The boto3 client."""
         return make_client("dynamodb", self.place, attempts=self._attempts)
 
-    def read(self) -> Registry:
+    def read(self, revision: int | None = None) -> Registry:
         """Return everything; see `RegistryStore.read`."""
-        return registry_of(self.filled().documents.values(), self.datasets, self.name)
+        from etl_assets.systems.registry_dynamodb_history import as_of
+
+        snapshot = self.filled()
+        at = snapshot.revision if revision is None else revision
+        found = registry_of(as_of(self, snapshot, at), self.datasets, self.name)
+        return replace(found, revision=at)
 
     def filled(self) -> Snapshot:
         """Return every document with its version; as `snapshot`, but never of an empty registry.
@@ -251,18 +256,9 @@ class DynamoDBRegistry:
 
     def history(self, id_: str) -> list[Stored]:
         """Return every version of a document, newest first."""
-        found: list[Stored] = []
-        with aws_explained(f"Reading {self.name}", RegistryError, REMEDIES):
-            for page in self.client.get_paginator("query").paginate(
-                TableName=self.place.name,
-                KeyConditionExpression="#pk = :pk",
-                ExpressionAttributeNames={"#pk": "PK"},
-                ExpressionAttributeValues=pack({":pk": id_}),
-                ConsistentRead=True,
-                ScanIndexForward=False,
-            ):
-                found += [stored_of({**item, "SK": item["PK"]}) for item in page["Items"]]
-        return [self._whole(stored) for stored in found]
+        from etl_assets.systems.registry_dynamodb_history import history
+
+        return [self._whole(stored) for stored in history(self, id_)]
 
     def _whole(self, stored: Stored) -> Stored:
         return self._texts.whole(self.client, stored)

@@ -35,8 +35,9 @@ class FileRegistry:
         self._datasets = datasets
         self._rules = RuleFiles(folder, datasets)
 
-    def read(self) -> Registry:
-        """Return everything; see `RegistryStore.read`."""
+    def read(self, revision: int | None = None) -> Registry:
+        """Return everything; see `RegistryStore.read`. Files have no revisions."""
+        del revision
         campaigns, problems = parse_campaigns(self._document("campaigns.yaml"), self._datasets)
         keys = {*campaigns, *problems}
         calendar = "calendar.yaml" in names_in(self.folder)

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -60,7 +61,7 @@ def test_it_says_exactly_what_its_documents_say(fill: Fill, small: Small) -> Non
     )
     expected = FileRegistry(small.home / "registry", ["sales"]).read()
     found = fill().read()
-    assert found == expected
+    assert replace(found, revision=None) == expected
     assert found.digest == expected.digest
     given = found.campaign("SP17").parameters
     assert [(repr(v)) for _, v in sorted(given.items())] == [
