@@ -90,6 +90,9 @@ def engine(
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute("SET ieee_floating_point_ops = false")  # x / 0 is an error, not inf
         connection.execute("SET threads = 1")  # more do not fit 600 columns; keys run side by side
+        # Reads of Parquet by other threads are waited for also when a statement is interrupted,
+        # by us or by Ctrl-C, and then at times for ever (duckdb/duckdb#25564).
+        connection.execute("SET async_threads = 0")
         try:
             yield connection
         finally:

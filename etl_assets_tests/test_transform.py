@@ -204,6 +204,15 @@ def test_the_rules_can_reach_no_file_but_the_extract_and_the_parts(
             connection.execute("SELECT getenv('HOME')")
 
 
+def test_an_interrupted_statement_waits_for_no_other_thread(tmp_path: Path) -> None:
+    """With reads by other threads, one of about a hundred interruptions never comes back."""
+    with engine(tmp_path) as connection:
+        settings = connection.execute(
+            "SELECT current_setting('threads'), current_setting('async_threads')"
+        ).fetchone()
+    assert settings == (1, 0)
+
+
 def test_rules_that_take_too_long_are_ended_with_a_sentence(
     small: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
