@@ -9,7 +9,6 @@ import datetime as dt
 import hashlib
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -17,6 +16,7 @@ from etl_assets.core.errors import StagingError
 from etl_assets.core.manifest import Part
 from etl_assets.core.retention import StoredObject
 from etl_assets.systems.protocols import Check
+from etl_assets.systems.scratch import scratch_folder
 
 _SCRATCH = ".scratch"
 
@@ -32,13 +32,11 @@ class FileStaging:
     def scratch(self) -> Iterator[Path]:
         """Give a private folder on the store's own file system; see `Staging.scratch`."""
         parent = self.folder / _SCRATCH
-        with self._explained(parent):
-            parent.mkdir(parents=True, exist_ok=True)
-            folder = Path(tempfile.mkdtemp(dir=parent))
-        try:
+        with contextlib.ExitStack() as stack:
+            with self._explained(parent):
+                parent.mkdir(parents=True, exist_ok=True)
+                folder = stack.enter_context(scratch_folder(parent, "tmp"))
             yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
 
     def put(self, path: str, file: Path) -> Part:
         """Store a finished file; see `Staging.put`. The file itself may be moved."""

@@ -26,6 +26,7 @@ from etl_assets.core.manifest import Part
 from etl_assets.core.retention import StoredObject
 from etl_assets.systems.aws import ATTEMPTS, Place, aws_explained, error_code, make_client
 from etl_assets.systems.protocols import Check
+from etl_assets.systems.scratch import scratch_folder
 from etl_assets.systems.staging import sha256_of
 
 if TYPE_CHECKING:
@@ -65,15 +66,16 @@ class S3Staging:
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
         """Give a private folder in the system's temporary folder; see `Staging.scratch`."""
-        try:
-            folder = tempfile.TemporaryDirectory(prefix="etl_assets-", ignore_cleanup_errors=True)
-        except OSError as error:
-            raise StagingError(
-                f"No scratch folder can be made: {error.strerror or error}.",
-                "Set TMPDIR to a folder with space for an extract and its parts.",
-            ) from error
-        with folder as name:
-            yield Path(name)
+        with contextlib.ExitStack() as stack:
+            try:
+                parent = Path(tempfile.gettempdir())
+                folder = stack.enter_context(scratch_folder(parent, "etl_assets-scratch-"))
+            except OSError as error:
+                raise StagingError(
+                    f"No scratch folder can be made: {error.strerror or error}.",
+                    "Set TMPDIR to a folder with space for an extract and its parts.",
+                ) from error
+            yield folder
 
     def put(self, path: str, file: Path) -> Part:
         """Send a finished file; see `Staging.put`."""

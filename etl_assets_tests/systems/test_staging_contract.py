@@ -1,6 +1,10 @@
 """What every staging store must do, whatever it is made of."""
 
 import datetime as dt
+import os
+import subprocess
+import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +18,17 @@ from etl_assets.systems.staging import FileStaging, sha256_of
 from etl_assets.systems.staging_s3 import S3Staging
 
 CONTENT = b"some bytes " * 1000
+OWNER = """
+import sys, threading
+from pathlib import Path
+from etl_assets.systems.scratch import scratch_folder
+
+with scratch_folder(Path(sys.argv[1]), sys.argv[2]) as folder:
+    (folder / "half").write_bytes(b"half")
+    print(folder, flush=True)
+    threading.Event().wait()
+"""
+"""A process that has a scratch folder until it is killed."""
 
 
 @pytest.fixture(params=["file", "s3"])
@@ -165,6 +180,27 @@ def test_scratch_folders_are_private_and_go_with_their_context(staging: Staging)
         (third / "half").write_bytes(bytes(1 // 0))
     assert not third.exists()
     assert stored(staging) == []
+
+
+def test_a_scratch_folder_whose_owner_was_killed_goes_with_the_next(
+    staging: Staging, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with staging.scratch() as mine:
+        parent, prefix = mine.parent, mine.name[: -len("xxxxxxxx")]
+        owner = subprocess.Popen(
+            [sys.executable, "-c", OWNER, str(parent), prefix], stdout=subprocess.PIPE, text=True
+        )
+        assert owner.stdout
+        left = Path(owner.stdout.readline().strip())
+        for folder in (mine, left):
+            os.utime(folder, (0, 0))
+        with staging.scratch():
+            assert (mine.exists(), left.exists()) == (True, True)
+        owner.kill()
+        owner.communicate()
+        with staging.scratch():
+            assert (mine.exists(), left.exists()) == (True, False)
 
 
 def test_everything_in_the_store_is_listed_with_its_size_and_time(staging: Staging) -> None:

@@ -216,7 +216,7 @@ def test_no_scratch_folder_is_a_clear_error(
     def full(**_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("tempfile.TemporaryDirectory", full)
+    monkeypatch.setattr("tempfile.mkdtemp", full)
     with pytest.raises(StagingError, match="No space left") as caught:
         S3Staging(s3_place).put_text("a", "b")
     assert "TMPDIR" in caught.value.remedy
