@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from etl_assets.core.campaigns import Scalar
 from etl_assets.core.datasets import Dataset
 from etl_assets.core.errors import DocumentError, PermanentError, RuleError, StagingError
-from etl_assets.core.manifest import Extract, Load, inputs_digest
+from etl_assets.core.kept_rules import read_rules
+from etl_assets.core.manifest import Extract, Load, Stage, inputs_digest
 from etl_assets.core.registry import Registry
 from etl_assets.core.rule_versions import RuleVersion
 from etl_assets.core.rules import RuleSet
-from etl_assets.kept import extract_of, latest_extract
+from etl_assets.kept import extract_of, latest_extract, stage_of
 from etl_assets.systems.protocols import RegistryStore, Staging, Warehouse
 
 
@@ -22,6 +23,7 @@ class Inputs:
     Attributes:
         load: The load.
         extract: What was read.
+        stage: What the rules made; None when it is not kept.
         rules: The campaign's rules.
         lookups: The extracts of other datasets that rules look values up in.
         bindings: What expressions may name.
@@ -30,6 +32,7 @@ class Inputs:
 
     load: Load
     extract: Extract
+    stage: Stage | None
     rules: RuleSet
     lookups: dict[str, Extract]
     bindings: dict[str, Scalar]
@@ -63,13 +66,14 @@ def inputs_of(
             f" campaign {key} was made from is not kept.",
             f"Make a new one: etl-assets refresh --key {key} --force.",
         )
-    rules = _rules_of(load, dataset, registry, store)
+    stage = stage_of(load, staging)
+    rules = _kept_with(stage, load, staging) or _rules_of(load, dataset, registry, store)
     lookups = {
         other: _looked_up(datasets, other, key, warehouse, staging)
         for other in rules.looked_up_datasets
     }
     bindings, proven = _bindings(load, dataset, extract, registry, lookups)
-    return Inputs(load, extract, rules, lookups, bindings, proven)
+    return Inputs(load, extract, stage, rules, lookups, bindings, proven)
 
 
 def _current(dataset: Dataset, key: str, warehouse: Warehouse) -> Load:
@@ -86,6 +90,16 @@ def _current(dataset: Dataset, key: str, warehouse: Warehouse) -> Load:
             remedy,
         )
     return load
+
+
+def _kept_with(stage: Stage | None, load: Load, staging: Staging) -> RuleSet | None:
+    """Return the rules that a stage keeps beside its parts; None when it keeps none."""
+    if stage is None or stage.rules is None:
+        return None
+    with contextlib.suppress(StagingError, DocumentError):
+        made = read_rules(staging.read_text(stage.rules), stage.rules)
+        return made if made.digest == load.rules_digest else None
+    return None
 
 
 def _rules_of(load: Load, dataset: Dataset, registry: Registry, store: RegistryStore) -> RuleSet:

@@ -82,9 +82,8 @@ def why(
     found = _trace(dataset, inputs, staging, given, column)
     if found is None:
         raise _missing(dataset, inputs.extract, staging, record_id, given)
-    stage = stage_of(inputs.load, staging)
-    outcomes = find_staged(found, stage, staging, column)
-    notes = _notes(outcomes, column, proven=inputs.proven, kept=stage is not None)
+    outcomes = find_staged(found, inputs.stage, staging, column)
+    notes = _notes(outcomes, column, inputs)
     return Why(
         name, key, record_id, column, inputs.load, inputs.extract, found, outcomes, notes
     )  # fmt: skip
@@ -213,20 +212,18 @@ def _missing(
     )
 
 
-def _notes(
-    outcomes: Sequence[Outcome], column: str, *, proven: bool, kept: bool
-) -> tuple[str, ...]:
-    notes = []
+def _notes(outcomes: Sequence[Outcome], column: str, inputs: Inputs) -> tuple[str, ...]:
+    notes = [inputs.stage.notice] if inputs.stage and inputs.stage.notice else []
     loaded = [outcome for outcome in outcomes if outcome.end.left_out is None]
     differ = [o for o in loaded if o.staged and o.staged.value != o.end.values[column]]
     if differ:
         notes.append("What was staged is not what the same rules make now.")
-    if not proven:
+    if not inputs.proven:
         notes.append(
             "Something the load was made with beside its rules is not what it was: the campaign's"
             " parameters, what rules look up, or the dataset's settings."
         )
-    if not kept:
+    if inputs.stage is None:
         notes.append("The staged parts of the load are not kept.")
     elif any(outcome.staged is None for outcome in loaded):
         notes.append("The record was not found in the staged parts.")

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
+from etl_assets import pipeline
 from etl_assets.core.errors import EtlError
+from etl_assets.core.manifest import Fallback
 from etl_assets.display_why import shown
 from etl_assets.settings import Settings
 from etl_assets.why import choose_dataset, parse_id, why
@@ -76,7 +78,9 @@ def test_the_rules_are_those_of_the_load_also_when_others_count_by_now(small: Sm
     settings = small.settings()
     publish(settings, {"id": "r1", **DISCOUNT}, over=0)
     publish(settings, {"id": "r2", **DISCOUNT}, over=1)
-    Chain(settings).refresh()
+    load = Chain(settings).refresh()
+    folder = str(load.stage).rpartition("/")[0]
+    settings.open_staging().delete([f"{folder}/rules.yaml"])  # what the stage itself keeps
     publish(settings, {"id": "r3", **DISCOUNT}, over=2)
     publish(settings, {"id": "r4", **DISCOUNT, "expression": "amount * 3"}, over=3)
     found = explain(settings, "1", "amount")
@@ -88,8 +92,27 @@ def test_rules_that_are_not_kept_are_not_guessed(small: Small) -> None:
     loaded(small, DISCOUNT)
     tripled = {"id": "r1", **DISCOUNT, "expression": "amount * 3"}
     small.write_rules(yaml.safe_dump({"version": 8, "rules": [tripled]}))
+    chain = Chain(small.settings())
+    found = explain(chain.settings, "1", "amount")
+    assert touches(found)[0][-1] == "2.50"
+    folder = str(found.load.stage).rpartition("/")[0]
+    chain.settings.open_staging().delete([f"{folder}/rules.yaml"])
     with pytest.raises(EtlError, match=r"\(version 7\) are not kept; the registry has version 8"):
         explain(small.settings(), "1", "amount")
+
+
+def test_rules_of_the_last_good_load_are_told_to_have_stood_in(small: Small) -> None:
+    settings = small.settings()
+    chain = Chain(settings)
+    failed = Fallback(failed_version=9, failed_digest="0" * 64, reason="rule `x` broke")
+    folder = "stage/sales/SP17/stood-in"
+    stage = chain.stage().model_copy(
+        update={"fallback": failed, "copy_manifest": f"{folder}/manifest.json"}
+    )
+    settings.open_staging().put_text(pipeline.stage_path(stage), stage.model_dump_json())
+    chain.load(stage)
+    (note,) = explain(settings, "1", "amount").notes
+    assert "because the current ones (v9) failed: rule `x` broke" in note
 
 
 @pytest.mark.parametrize(
