@@ -119,5 +119,5 @@ def test_a_text_is_read_once_and_what_is_wrong_with_it_is_named_each_time() -> N
     assert read_rules(text, "here") is read_rules(text, "there")
     assert read_rules(TEXT.format(7, 8), "here") != read_rules(text, "here")
     for source in ("here", "there"):
-        with pytest.raises(DocumentError, match=f"{source} is not valid: line 3: .*`kep`"):
+        with pytest.raises(DocumentError, match=rf"{source} is not valid: line 3: .*.kep`"):
             read_rules(text.replace("keep", "kep"), source)
