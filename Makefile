@@ -46,6 +46,7 @@ bench-torture: .venv/.dev
 # The pictures in the documentation; needs Chromium (Debian: apt-get install chromium).
 pictures: .venv/.dev
 	@$(BIN)/python scripts/take_pictures.py
+	@$(BIN)/python scripts/record_rule_change.py
 
 # New versions of everything, within what pyproject.toml allows.
 lock: .venv/.dev

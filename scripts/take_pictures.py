@@ -40,6 +40,31 @@ PATIENCE_SECONDS = 120.0
 REFRESHED_KEYS = 6
 CHAIN = ("rds_extract", "s3_staging_csv", "redshift_table")
 PICTURED_KEY = "CJ18"
+DAY_KEYS = ("CJ15", "CJ18", "CJ19", "CJ20", "CJ21", "CJ22")
+
+DISCOUNTED = """\
+  - id: discounted
+    kind: derive
+    column: discounted
+    type: boolean
+    expression: retail_disc + coupon_disc + coupon_match_disc > 0
+  - id: own-label
+    kind: map
+    column: brand_type
+    values: {private label: own label}
+    unmapped: keep
+"""
+OVERRIDE = """\
+overrides:
+  CJ15:
+    - add:
+        id: discounted
+        kind: derive
+        column: discounted
+        type: boolean
+        expression: retail_disc + coupon_disc + coupon_match_disc > 0
+"""
+"""What is added to the sample's rules, for all campaigns and for one."""
 
 STATE = """query State($asset: AssetKeyInput!) {
   workspaceOrError { ... on Workspace { locationEntries {
@@ -63,7 +88,13 @@ def main() -> int:
             run_demo(environment)
             with running_ui(environment) as url:
                 location = wait_for("the UI to load the assets", lambda: loaded_location(url))
-                take_pictures(browser, url, location)
+                with pictured(browser) as context:
+                    fold_navigation(context, url)
+                    asset_graph(context, url, location)
+                    partitions(context, url)
+                    materialization(context, url)
+                    plan(context, environment, Path(folder))
+                    unsynced(context, url, environment, Path(folder))
     except PictureError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
@@ -130,16 +161,8 @@ def loaded_location(url: str) -> str | None:
     Raises:
         PictureError: When the code location does not load.
     """
-    variables = {"asset": {"path": ["campaign_sales", "redshift_table"]}}
-    request = urllib.request.Request(  # noqa: S310  (always http, on this machine)
-        f"{url}/graphql",
-        json.dumps({"query": STATE, "variables": variables}).encode(),
-        {"Content-Type": "application/json"},
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
-            state: dict[str, Any] = json.load(response)["data"]
-    except (urllib.error.URLError, ConnectionError, TimeoutError):
+    state = ask(url, STATE, {"asset": {"path": ["campaign_sales", "redshift_table"]}})
+    if state is None:
         return None
     for entry in state["workspaceOrError"].get("locationEntries", ()):
         loaded = entry["locationOrLoadError"] or {}
@@ -149,6 +172,21 @@ def loaded_location(url: str) -> str | None:
         if stats.get("numMaterialized") == REFRESHED_KEYS:
             return str(entry["name"])
     return None
+
+
+def ask(url: str, query: str, variables: dict[str, Any] | None = None) -> dict[str, Any] | None:
+    """Ask the UI's GraphQL; None while nobody listens."""
+    request = urllib.request.Request(  # noqa: S310  (always http, on this machine)
+        f"{url}/graphql",
+        json.dumps({"query": query, "variables": variables or {}}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
+            found: dict[str, Any] = json.load(response)["data"]
+            return found
+    except (urllib.error.URLError, ConnectionError, TimeoutError):
+        return None
 
 
 def wait_for(what: str, look: Callable[[], Found | None]) -> Found:
@@ -165,8 +203,9 @@ def wait_for(what: str, look: Callable[[], Found | None]) -> Found:
     raise PictureError(f"Waited {PATIENCE_SECONDS:.0f} s for {what}.")
 
 
-def take_pictures(browser: str, url: str, location: str) -> None:
-    """Take every picture of a running UI."""
+@contextlib.contextmanager
+def pictured(browser: str) -> Iterator["BrowserContext"]:
+    """Give a browser whose pages are pictured."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -175,10 +214,7 @@ def take_pictures(browser: str, url: str, location: str) -> None:
             viewport={"width": SIZE[0], "height": SIZE[1]}, timezone_id="UTC", locale="en-GB"
         )
         context.set_default_timeout(1000 * PATIENCE_SECONDS)
-        fold_navigation(context, url)
-        asset_graph(context, url, location)
-        partitions(context, url)
-        materialization(context, url)
+        yield context
         chromium.close()
 
 
@@ -187,7 +223,7 @@ def asset_graph(context: "BrowserContext", url: str, location: str) -> None:
     page = open_page(context, f"{url}/locations/{location}/asset-groups/campaign_sales/lineage")
     for name in ("transactions", "demographics", "rules", *CHAIN):
         page.get_by_text(name, exact=True).first.wait_for()
-    page.get_by_text("1 / 1 Passed").wait_for()
+    page.get_by_text("1 / 1 Passed").first.wait_for()
     filled = page.get_by_text("% filled")
     wait_for("the partitions of the chain", lambda: filled.count() == len(CHAIN) or None)
     save(page, "asset-graph")
@@ -219,6 +255,79 @@ def materialization(context: "BrowserContext", url: str) -> None:
     page.get_by_text("unchanged", exact=True).wait_for()
     page.set_viewport_size({"width": SIZE[0], "height": TALLER})
     save(page, "materialization")
+
+
+def plan(context: "BrowserContext", environment: dict[str, str], folder: Path) -> None:
+    """Picture the page of a plan: two campaigns, and what changes in their records."""
+    draft = draft_of(environment, folder, DISCOUNTED)
+    page_file = folder / "plan.html"
+    keys = ("--key", "CJ15", "--key", "CJ19")
+    run_command(environment, "rules", "plan", str(draft), *keys, "--html", str(page_file))
+    page = context.new_page()
+    page.goto(page_file.as_uri())
+    page.set_viewport_size({"width": 1000, "height": TALLER})
+    save(page, "plan")
+
+
+def unsynced(
+    context: "BrowserContext", url: str, environment: dict[str, str], folder: Path
+) -> None:
+    """Picture the one partition that a published override put out of step."""
+    draft = draft_of(environment, folder, OVERRIDE)
+    published = ("rules", "publish", str(draft), "--comment", "Discounts, for CJ15 alone.", "--yes")
+    run_command(environment, *published)
+    wait_for(
+        "the sensor to report the change",
+        lambda: stale_keys(url) == {"s3_staging_csv": {"CJ15"}, "redshift_table": {"CJ15"}} or None,
+    )
+    page = open_page(
+        context, f"{url}/assets/campaign_sales/s3_staging_csv?view=partitions&partition=CJ15"
+    )
+    page.get_by_text("Unsynced").first.wait_for()
+    page.set_viewport_size({"width": SIZE[0], "height": TALLER})
+    save(page, "unsynced")
+
+
+def stale_keys(url: str) -> dict[str, set[str]]:
+    """Return the partitions of the chain that the UI calls stale, of those refreshed."""
+    asked = {
+        asset: "\n".join(f'{key}: staleStatus(partition: "{key}")' for key in DAY_KEYS)
+        for asset in CHAIN
+    }
+    query = "\n".join(
+        f'{asset}: assetNodeOrError(assetKey: {{path: ["campaign_sales", "{asset}"]}})'
+        f" {{ ... on AssetNode {{ {wanted} }} }}"
+        for asset, wanted in asked.items()
+    )
+    answer = ask(url, f"{{ {query} }}") or {}
+    found = {
+        asset: {key for key, status in answer.get(asset, {}).items() if status == "STALE"}
+        for asset in CHAIN
+    }
+    return {asset: keys for asset, keys in found.items() if keys}
+
+
+def draft_of(environment: dict[str, str], folder: Path, more: str) -> Path:
+    """Write the rules that count, with more at their end, into a file."""
+    text = run_command(environment, "rules", "show", "campaign_sales")
+    draft = folder / "campaign_sales.yaml"
+    draft.write_text(text + more, encoding="utf-8")
+    return draft
+
+
+def run_command(environment: dict[str, str], *arguments: str) -> str:
+    """Run a command of `etl-assets` and return what it prints.
+
+    Raises:
+        PictureError: When it fails.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "etl_assets.cli", *arguments],
+        env=environment, check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    if done.returncode:
+        raise PictureError(f"`etl-assets {' '.join(arguments)}` failed: {done.stderr.strip()}")
+    return done.stdout
 
 
 def fold_navigation(context: "BrowserContext", url: str) -> None:
