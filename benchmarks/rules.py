@@ -21,12 +21,12 @@ from rich.table import Table
 
 from etl_assets import pipeline
 from etl_assets.core.manifest import Extract
-from etl_assets.core.rules import RuleSet
+from etl_assets.core.rules.rule_set import RuleSet
 from etl_assets.demo import sample
 from etl_assets.kept import latest_extract
-from etl_assets.rule_plan import plan_rules
+from etl_assets.rules.plan import plan_rules
+from etl_assets.rules.transform import transform
 from etl_assets.settings import Settings
-from etl_assets.transform import transform
 
 KEY = "CJ18"
 RUNS = int(os.environ.get("RUNS", "5"))

@@ -18,9 +18,8 @@ from etl_assets.core.data_versions import campaign_version
 from etl_assets.core.datasets import Dataset
 from etl_assets.core.errors import PermanentError
 from etl_assets.core.manifest import Extract, Fallback, Stage
-from etl_assets.core.rules import RuleSet
+from etl_assets.core.rules.rule_set import RuleSet
 from etl_assets.failures import reported_to_dagster
-from etl_assets.fallback import last_good_rules, stage_with_fallback
 from etl_assets.kept import extract_manifest
 from etl_assets.metadata import extract_metadata, load_metadata, stage_metadata
 from etl_assets.observations import CAMPAIGNS_KEY, inherited, latest, read_version, rules_key
@@ -32,6 +31,7 @@ from etl_assets.resources import (
     StagingResource,
     WarehouseResource,
 )
+from etl_assets.rules.fallback import last_good_rules, stage_with_fallback
 from etl_assets.settings import Settings
 from etl_assets.systems.connect import system_kind
 from etl_assets.systems.protocols import Staging

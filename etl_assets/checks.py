@@ -11,7 +11,7 @@ from etl_assets.failures import reported_to_dagster
 from etl_assets.partitions import CAMPAIGNS
 from etl_assets.references import latest_reference
 from etl_assets.resources import RegistryResource, StagingResource, WarehouseResource
-from etl_assets.rule_examples import run_examples
+from etl_assets.rules.examples import run_examples
 
 
 def build_checks(dataset: Dataset) -> list[dg.AssetChecksDefinition]:

@@ -17,10 +17,10 @@ from rich.markup import escape
 from rich.text import Text
 
 from etl_assets import __version__
-from etl_assets.cli_registry import registry as registry_commands
-from etl_assets.cli_rules import rules as rules_commands
-from etl_assets.cli_staging import staging as staging_commands
-from etl_assets.cli_why import why as why_command
+from etl_assets.commands.registry import registry as registry_commands
+from etl_assets.commands.rules import rules as rules_commands
+from etl_assets.commands.staging import staging as staging_commands
+from etl_assets.commands.why import why as why_command
 from etl_assets.core.errors import EtlError
 from etl_assets.core.registry import Registry
 from etl_assets.settings import Settings
@@ -97,7 +97,7 @@ def refresh(
 @as_json
 def campaigns(*, day: dt.datetime | None, json_: bool) -> None:
     """List the campaigns, or those due on a date."""
-    from etl_assets.display import campaigns_table, print_json
+    from etl_assets.display.tables import campaigns_table, print_json
 
     registry = Settings.from_environment().open_registry().read()
     due = set(_due(registry, day.date() if day else None))
@@ -124,7 +124,7 @@ def campaigns(*, day: dt.datetime | None, json_: bool) -> None:
 @as_json
 def loads(*, key: str | None, dataset: str | None, limit: int, json_: bool) -> None:
     """List the loads in the warehouse's ledger, newest first."""
-    from etl_assets.display import loads_table, print_json
+    from etl_assets.display.tables import loads_table, print_json
 
     found = (
         Settings.from_environment().open_warehouse().loads(dataset=dataset, key=key, limit=limit)
@@ -149,7 +149,7 @@ def doctor(*, probe: bool, json_: bool) -> None:
     and reads no record. --probe loads a few values into temporary tables of the warehouse and leaves a few small
     objects in the staging store; it touches no target table.
     """
-    from etl_assets.display import checks_table, print_json
+    from etl_assets.display.tables import checks_table, print_json
     from etl_assets.doctor import check_systems
 
     settings = Settings.from_environment()
@@ -203,7 +203,7 @@ def run_refresh(
     Raises:
         EtlError: When the refresh cannot start; nothing was changed.
     """
-    from etl_assets.display import print_json, results_table
+    from etl_assets.display.tables import print_json, results_table
     from etl_assets.home import open_instance, refresh_lock
     from etl_assets.partitions import describe_changes
     from etl_assets.refresh import Refresh

@@ -7,8 +7,8 @@ import dagster as dg
 
 from etl_assets.core.columns import Column
 from etl_assets.core.errors import StagingError
-from etl_assets.core.kept_rules import rules_markdown
 from etl_assets.core.manifest import Extract, Load, Part, Stage
+from etl_assets.core.rules.kept import rules_markdown
 from etl_assets.systems.protocols import Staging
 
 if TYPE_CHECKING:

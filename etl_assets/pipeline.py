@@ -17,7 +17,6 @@ from pathlib import Path
 from etl_assets.core.campaigns import Campaign
 from etl_assets.core.datasets import Dataset, check_bindings
 from etl_assets.core.errors import ProofError
-from etl_assets.core.kept_rules import rules_text
 from etl_assets.core.manifest import (
     Extract,
     Fallback,
@@ -27,12 +26,13 @@ from etl_assets.core.manifest import (
     copy_manifest,
     inputs_digest,
 )
-from etl_assets.core.rules import RuleSet
+from etl_assets.core.rules.kept import rules_text
+from etl_assets.core.rules.rule_set import RuleSet
 from etl_assets.kept import extract_manifest
 from etl_assets.received import check_primary_key, check_received, write_parquet, write_rejects
+from etl_assets.rules.transform import LookedUp, transform
 from etl_assets.systems.protocols import Source, Staging, Warehouse
 from etl_assets.systems.staging import sha256_of
-from etl_assets.transform import LookedUp, transform
 
 
 def extract(

@@ -5,7 +5,7 @@ from typing import Any
 import yaml
 
 from etl_assets.settings import Settings
-from etl_assets.why import Why, why
+from etl_assets.why.why import Why, why
 from etl_assets_tests.chain import Chain
 from etl_assets_tests.small import Small
 

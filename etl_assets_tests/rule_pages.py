@@ -9,22 +9,23 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel
 
-from etl_assets.core import rule_kinds
 from etl_assets.core.columns import ColumnName, ColumnType
-from etl_assets.core.expressions import FUNCTIONS
-from etl_assets.core.normalize import DateFormats, NumberFormat
+from etl_assets.core.rules.expressions import FUNCTIONS
+from etl_assets.core.rules.kinds import Rule
+from etl_assets.core.rules.model import ColumnPattern, Expression, Order, RuleId, Text
+from etl_assets.core.rules.normalize import DateFormats, NumberFormat
 
 PAGE = Path(__file__).parent.parent / "docs" / "rules.md"
 _COMMON = ("id", "comment", "examples", "kind")
 _NAMES = {"table": "one of `tables`", "dataset": "a dataset's name"}
 _NAMED = (
     (ColumnName, "a column"),
-    (rule_kinds.ColumnPattern, "a column or glob"),
-    (rule_kinds.Expression, "an SQL expression"),
-    (rule_kinds.Order, "a column, with `desc` for the largest first"),
-    (rule_kinds.Text, "a value"),
-    (rule_kinds.Text | None, "a value or null"),
-    (rule_kinds.RuleId, "a rule's id"),
+    (ColumnPattern, "a column or glob"),
+    (Expression, "an SQL expression"),
+    (Order, "a column, with `desc` for the largest first"),
+    (Text, "a value"),
+    (Text | None, "a value or null"),
+    (RuleId, "a rule's id"),
     (NumberFormat, "a locale, or `decimal` and `group`"),
     (DateFormats, "formats, or a locale"),
     (ColumnType, "a type"),
@@ -36,7 +37,7 @@ _NAMED = (
 
 def kinds() -> dict[str, type[BaseModel]]:
     """Return the models of the kinds of rules, by kind."""
-    models = get_args(get_args(rule_kinds.Rule)[0])
+    models = get_args(get_args(Rule)[0])
     return {get_args(m.model_fields["kind"].annotation)[0]: m for m in models}
 
 

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from etl_assets.cli import cli
-from etl_assets.core.rule_schema import rule_set_schema
+from etl_assets.core.rules.schema import rule_set_schema
 from etl_assets.registry_sync import push
 from etl_assets.settings import Settings
 from etl_assets.systems.registry_dynamodb import DynamoDBRegistry

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from etl_assets.cli_rules import rules
+from etl_assets.commands.rules import rules
 from etl_assets.core.errors import DocumentError, PermanentError, RegistryError, RuleError
 from etl_assets_tests.chain import Chain
 from etl_assets_tests.small import Small

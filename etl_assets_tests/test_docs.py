@@ -20,11 +20,11 @@ from etl_assets.core.columns import TYPES
 from etl_assets.core.datasets import parse_dataset
 from etl_assets.core.documents import Document
 from etl_assets.core.errors import EtlError
-from etl_assets.core.expressions import FUNCTIONS
 from etl_assets.core.registry import parse_campaigns, parse_entries
-from etl_assets.core.rule_kinds import Rule
-from etl_assets.core.rule_schema import rule_set_schema
-from etl_assets.core.rules import RuleSet
+from etl_assets.core.rules.expressions import FUNCTIONS
+from etl_assets.core.rules.kinds import Rule
+from etl_assets.core.rules.rule_set import RuleSet
+from etl_assets.core.rules.schema import rule_set_schema
 from etl_assets.home import open_instance
 from etl_assets.refresh import Refresh
 from etl_assets.settings import PACKAGED_DATASETS, VARIABLES, Settings

@@ -12,7 +12,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from etl_assets.core.rule_versions import base_of
+from etl_assets.core.rules.versions import base_of
 from etl_assets_tests.command_line import CommandLine
 from etl_assets_tests.dagster_fixtures import Platform, failures, open_copy, open_platform
 from etl_assets_tests.small import DATASET, Small

@@ -124,7 +124,7 @@ def test_a_value_that_is_the_null_token_survives_since_another_token_is_drawn(
     def draw(size: int) -> str:
         return next(drawn, token_hex(size))
 
-    monkeypatch.setattr("etl_assets.transform.secrets", SimpleNamespace(token_hex=draw))
+    monkeypatch.setattr("etl_assets.rules.transform.secrets", SimpleNamespace(token_hex=draw))
     small.write_dataset(DATASET)
     rows = [(n, *(None,) * 7, word, None, None) for n, word in enumerate(["~N00000000~", None])]
     assert copied(small.home, ["id", *COLUMNS], rows) == rows

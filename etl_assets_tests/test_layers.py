@@ -164,7 +164,7 @@ def test_the_fence_around_the_environment_fires(planted: str) -> None:
 def test_the_fences_let_pass_what_is_allowed() -> None:
     allowed = (
         "import datetime as dt\nimport sqlglot\nfrom sqlglot import exp\nimport pyarrow as pa\n"
-        "from etl_assets.core.rules import Rule\nfrom pydantic import BaseModel\nimport yaml\n"
+        "from etl_assets.core.rules.rule_set import Rule\nfrom pydantic import BaseModel\nimport yaml\n"
     )
     assert core_violations(allowed) == []
     assert systems_violations(allowed + "import duckdb\nimport os\n") == []

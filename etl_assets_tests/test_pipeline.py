@@ -11,8 +11,8 @@ from etl_assets.core.errors import (
     SourceError,
     StagingError,
 )
-from etl_assets.core.kept_rules import read_rules
 from etl_assets.core.manifest import Extract, Part, Stage
+from etl_assets.core.rules.kept import read_rules
 from etl_assets.pipeline import new_id
 from etl_assets.systems.staging import FileStaging
 from etl_assets_tests.chain import Chain

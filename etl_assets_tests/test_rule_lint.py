@@ -7,9 +7,9 @@ import yaml
 
 from etl_assets.core.columns import Column, ColumnType
 from etl_assets.core.errors import DocumentError, RuleError
-from etl_assets.core.rules import RuleSet
-from etl_assets.rule_examples import run_examples
-from etl_assets.rule_lint import Linted, columns_of, lint_rules
+from etl_assets.core.rules.rule_set import RuleSet
+from etl_assets.rules.examples import run_examples
+from etl_assets.rules.lint import Linted, columns_of, lint_rules
 from etl_assets_tests.chain import Chain
 from etl_assets_tests.core.compiled import BINDINGS
 from etl_assets_tests.small import Small

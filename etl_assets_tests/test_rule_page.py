@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict
 
 from etl_assets.core.columns import Column
 from etl_assets.core.errors import EtlError
-from etl_assets.core.rule_kinds import Rule
-from etl_assets.core.rules import RuleSet
-from etl_assets.rule_lint import Linted, columns_of, lint_rules, parse_rule_set
+from etl_assets.core.rules.kinds import Rule
+from etl_assets.core.rules.rule_set import RuleSet
+from etl_assets.rules.lint import Linted, columns_of, lint_rules, parse_rule_set
 from etl_assets.settings import Settings
 from etl_assets_tests.rule_pages import PAGE, filled, kinds, section
 

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from etl_assets.cli_rule_plan import lint, plan
+from etl_assets.commands.rule_drafts import lint, plan
 from etl_assets.core.errors import PermanentError
-from etl_assets.core.rules import RuleSet
-from etl_assets.display_plan import plan_view
+from etl_assets.core.rules.rule_set import RuleSet
+from etl_assets.display.plan import plan_view
 from etl_assets.pages import write_page
-from etl_assets.rule_plan import KeyPlan, Plan, plan_rules
+from etl_assets.rules.plan import KeyPlan, Plan, plan_rules
 from etl_assets_tests.chain import Chain
 from etl_assets_tests.small import Small
 

@@ -9,8 +9,8 @@ import pytest
 
 from etl_assets.core.errors import RuleError
 from etl_assets.core.manifest import Fallback, Stage
-from etl_assets.core.rules import RuleSet
-from etl_assets.fallback import MOST_TRIED, stage_with_fallback
+from etl_assets.core.rules.rule_set import RuleSet
+from etl_assets.rules.fallback import MOST_TRIED, stage_with_fallback
 from etl_assets_tests.staged import a_stage
 
 

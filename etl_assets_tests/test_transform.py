@@ -7,12 +7,13 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from etl_assets import received, transform
+from etl_assets import received
 from etl_assets.core.columns import Column, ColumnType
 from etl_assets.core.csv_record import length_sql
 from etl_assets.core.errors import RuleError, StagingError
 from etl_assets.core.manifest import RuleCount, Stage
-from etl_assets.rule_engine import close_off, engine, read_extract
+from etl_assets.rules import transform
+from etl_assets.rules.engine import close_off, engine, read_extract
 from etl_assets_tests.chain import Chain
 from etl_assets_tests.small import Small
 

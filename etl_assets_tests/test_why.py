@@ -9,7 +9,7 @@ import zstandard
 
 from etl_assets import pipeline
 from etl_assets.core.errors import EtlError
-from etl_assets.display_why import why_text
+from etl_assets.display.why import why_text
 from etl_assets_tests.chain import Chain
 from etl_assets_tests.explained import DISCOUNT, explain, loaded, touches
 from etl_assets_tests.small import Small

@@ -10,9 +10,9 @@ import yaml
 from etl_assets import pipeline
 from etl_assets.core.errors import EtlError
 from etl_assets.core.manifest import Fallback
-from etl_assets.display_why import shown
+from etl_assets.display.why import shown
 from etl_assets.settings import Settings
-from etl_assets.why import choose_dataset, parse_id, why
+from etl_assets.why.why import choose_dataset, parse_id, why
 from etl_assets_tests.chain import Chain
 from etl_assets_tests.command_line import CommandLine
 from etl_assets_tests.explained import DISCOUNT, explain, loaded, touches

@@ -11,7 +11,7 @@ from collections.abc import Collection
 from etl_assets.core.campaigns import Campaign
 from etl_assets.core.datasets import Dataset
 from etl_assets.core.registry import Registry
-from etl_assets.core.rules import RuleSet
+from etl_assets.core.rules.rule_set import RuleSet
 
 CAMPAIGNS = "campaigns"
 """The versions of the campaigns themselves, beside those of each dataset's rules."""

@@ -13,8 +13,8 @@ from etl_assets.core.columns import Column, ColumnName, ColumnType
 from etl_assets.core.documents import Document
 from etl_assets.core.errors import DocumentError, PermanentError
 from etl_assets.core.policies import Policies
-from etl_assets.core.rule_kinds import Rule
-from etl_assets.core.rules import RuleSet
+from etl_assets.core.rules.kinds import Rule
+from etl_assets.core.rules.rule_set import RuleSet
 
 DatasetName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 

@@ -13,8 +13,8 @@ from etl_assets.core.campaigns import Campaign, check_key, read_date
 from etl_assets.core.datasets import Dataset
 from etl_assets.core.documents import Document
 from etl_assets.core.errors import DocumentError, PermanentError
-from etl_assets.core.expressions import nearest
-from etl_assets.core.rules import RuleSet
+from etl_assets.core.rules.expressions import nearest
+from etl_assets.core.rules.rule_set import RuleSet
 
 T = TypeVar("T")
 

@@ -20,10 +20,10 @@ from pydantic import ValidationError
 from etl_assets.core.campaigns import Campaign, check_key, read_date
 from etl_assets.core.documents import explain
 from etl_assets.core.errors import DocumentError
-from etl_assets.core.expressions import nearest
 from etl_assets.core.registry import Registry
-from etl_assets.core.rule_versions import read_rules
-from etl_assets.core.rules import RuleSet
+from etl_assets.core.rules.expressions import nearest
+from etl_assets.core.rules.rule_set import RuleSet
+from etl_assets.core.rules.versions import read_rules
 
 CAMPAIGN, DAY, RULES = "CAMPAIGN#", "DAY#", "RULES#"
 _SMALLEST = Decimal("1E-120")

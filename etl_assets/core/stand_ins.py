@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from etl_assets.core.errors import DocumentError
-from etl_assets.core.rule_versions import RuleVersion
-from etl_assets.core.rules import RuleSet
+from etl_assets.core.rules.rule_set import RuleSet
+from etl_assets.core.rules.versions import RuleVersion
 
 
 def stand_ins(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from urllib.parse import parse_qsl, urlsplit
 
 from etl_assets.core.errors import PermanentError, TransientError
-from etl_assets.core.expressions import nearest
+from etl_assets.core.rules.expressions import nearest
 
 if TYPE_CHECKING:
     from botocore.config import Config

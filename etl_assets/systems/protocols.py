@@ -15,7 +15,7 @@ from etl_assets.core.datasets import Dataset
 from etl_assets.core.manifest import Load, Part, Stage, Touched
 from etl_assets.core.registry import Registry
 from etl_assets.core.retention import StoredObject
-from etl_assets.core.rule_versions import RuleVersion
+from etl_assets.core.rules.versions import RuleVersion
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from etl_assets.core.errors import RegistryError, TransientError
 from etl_assets.core.registry import Registry
 from etl_assets.core.registry_items import Stored, registry_of
 from etl_assets.core.registry_push import Change
-from etl_assets.core.rule_versions import RuleVersion
+from etl_assets.core.rules.versions import RuleVersion
 from etl_assets.systems import registry_dynamodb_rules as rules
 from etl_assets.systems.aws import ATTEMPTS, Place, aws_explained, error_code, make_client
 from etl_assets.systems.protocols import Check

@@ -9,11 +9,11 @@ import uuid
 from typing import TYPE_CHECKING
 
 from etl_assets.core.errors import DocumentError, TransientError
-from etl_assets.core.expressions import nearest
 from etl_assets.core.registry_items import RULES, Stored
 from etl_assets.core.registry_push import Change
-from etl_assets.core.rule_texts import said
-from etl_assets.core.rule_versions import RuleVersion, current_of, instant, next_version
+from etl_assets.core.rules.expressions import nearest
+from etl_assets.core.rules.texts import said
+from etl_assets.core.rules.versions import RuleVersion, current_of, instant, next_version
 
 if TYPE_CHECKING:
     from etl_assets.systems.registry_dynamodb import DynamoDBRegistry

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from etl_assets.core.errors import RegistryError
 from etl_assets.core.registry_items import Aside, Stored
 from etl_assets.core.registry_push import Change
-from etl_assets.core.rule_texts import said
+from etl_assets.core.rules.texts import said
 from etl_assets.systems.aws import aws_explained
 from etl_assets.systems.registry_dynamodb_items import LARGEST_TEXT, item_bytes, pack
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from etl_assets.core.documents import Document
 from etl_assets.core.errors import DocumentError, RegistryError
 from etl_assets.core.registry import Registry, parse_campaigns, parse_entries
-from etl_assets.core.rule_versions import RuleVersion, read_rules
-from etl_assets.core.rules import RuleSet
+from etl_assets.core.rules.rule_set import RuleSet
+from etl_assets.core.rules.versions import RuleVersion, read_rules
 from etl_assets.systems.protocols import Check
 from etl_assets.systems.registry_files_rules import RuleFiles
 from etl_assets.systems.registry_folder import names_in, text_of

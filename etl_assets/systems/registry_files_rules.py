@@ -23,9 +23,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from etl_assets.core.errors import DocumentError, RegistryError
-from etl_assets.core.expressions import nearest
-from etl_assets.core.rule_texts import said
-from etl_assets.core.rule_versions import RuleVersion, instant, lost_race, next_version
+from etl_assets.core.rules.expressions import nearest
+from etl_assets.core.rules.texts import said
+from etl_assets.core.rules.versions import RuleVersion, instant, lost_race, next_version
 from etl_assets.systems.registry_folder import (
     names_in,
     sync_folder,

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from etl_assets.core.campaigns import Scalar
-from etl_assets.core.chain import ROW
 from etl_assets.core.columns import Column, ColumnType
-from etl_assets.core.compile import CompiledRules, compile_rules
-from etl_assets.core.rules import RuleSet
+from etl_assets.core.rules.chain import ROW
+from etl_assets.core.rules.compile import CompiledRules, compile_rules
+from etl_assets.core.rules.rule_set import RuleSet
 from etl_assets.core.sql import column_list, quote_identifier
-from etl_assets.rule_check import check_types
-from etl_assets.rule_engine import Refusal, engine, make_relations
-from etl_assets.rule_engine import run as run_rules
+from etl_assets.rules.check import check_types
+from etl_assets.rules.engine import Refusal, engine, make_relations
+from etl_assets.rules.engine import run as run_rules
 
 Rules = list[dict[str, Any]]
 BINDINGS: dict[str, Scalar] = {

@@ -17,7 +17,7 @@ from etl_assets.core.data_versions import (
 )
 from etl_assets.core.datasets import Dataset
 from etl_assets.core.registry import Registry
-from etl_assets.core.rules import RuleSet
+from etl_assets.core.rules.rule_set import RuleSet
 
 SPRING = {"key": "SP17", "start": dt.date(2017, 3, 1), "end": dt.date(2017, 5, 31)}
 FILTER = {"id": "some", "kind": "filter", "keep": "n > 0"}

@@ -16,7 +16,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from etl_assets.core.errors import RuleError
-from etl_assets.core.expressions import FUNCTIONS, render_expression
+from etl_assets.core.rules.expressions import FUNCTIONS, render_expression
 from etl_assets_tests.core.compiled import BINDINGS
 
 COLUMNS = ["a", "n", "d", "current_date", "select"]

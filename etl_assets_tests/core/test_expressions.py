@@ -8,7 +8,7 @@ import pytest
 
 from etl_assets.core.campaigns import Scalar
 from etl_assets.core.errors import RuleError
-from etl_assets.core.expressions import FUNCTIONS, render_expression
+from etl_assets.core.rules.expressions import FUNCTIONS, render_expression
 from etl_assets_tests.core.compiled import BINDINGS
 
 COLUMNS = {

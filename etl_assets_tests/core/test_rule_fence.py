@@ -14,8 +14,8 @@ from hypothesis import example, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from etl_assets.core.compile import CompiledRules
 from etl_assets.core.errors import RuleError
+from etl_assets.core.rules.compile import CompiledRules
 from etl_assets_tests.core.compiled import compiled, run
 
 COLUMNS = {"id": "bigint", "a": "text", "b": "text", "n": "integer"}

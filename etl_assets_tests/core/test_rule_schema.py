@@ -6,8 +6,8 @@ import pytest
 from etl_assets.core.columns import TYPES
 from etl_assets.core.documents import Document
 from etl_assets.core.errors import DocumentError
-from etl_assets.core.rule_schema import rule_set_schema
-from etl_assets.core.rules import RuleSet
+from etl_assets.core.rules.rule_set import RuleSet
+from etl_assets.core.rules.schema import rule_set_schema
 
 EDITOR = jsonschema.Draft7Validator(rule_set_schema())
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from etl_assets.core.errors import RuleError
-from etl_assets.core.rules import RuleSet
+from etl_assets.core.rules.rule_set import RuleSet
 from etl_assets_tests.core.compiled import compiled, run
 from etl_assets_tests.core.test_rule_kinds import COLUMNS, RECORDS, rule
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from etl_assets.core.datasets import parse_dataset
 from etl_assets.core.documents import Document
 from etl_assets.core.errors import DocumentError
-from etl_assets.core.rule_texts import OWN, own_rules_text, said, stamped
-from etl_assets.core.rules import RuleSet
+from etl_assets.core.rules.rule_set import RuleSet
+from etl_assets.core.rules.texts import OWN, own_rules_text, said, stamped
 from etl_assets.settings import PACKAGED_DATASETS
 
 SHAPES = [

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from etl_assets.core.errors import DocumentError, PermanentError, RegistryError
-from etl_assets.core.rule_versions import (
+from etl_assets.core.rules.versions import (
     RuleVersion,
     base_of,
     current_of,

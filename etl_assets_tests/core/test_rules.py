@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from etl_assets.core.errors import RuleError
-from etl_assets.core.rules import RuleSet
+from etl_assets.core.rules.rule_set import RuleSet
 from etl_assets_tests.core.compiled import Rules, compiled, run
 
 COLUMNS = {"id": "bigint", "a": "text", "n": "integer"}

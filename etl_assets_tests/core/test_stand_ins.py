@@ -2,8 +2,8 @@
 
 import pytest
 
-from etl_assets.core.rule_versions import RuleVersion
-from etl_assets.core.rules import RuleSet
+from etl_assets.core.rules.rule_set import RuleSet
+from etl_assets.core.rules.versions import RuleVersion
 from etl_assets.core.stand_ins import stand_ins
 
 TEXT = "version: {0}\nrules:\n  - {{id: a, kind: filter, keep: n > {0}}}\n"

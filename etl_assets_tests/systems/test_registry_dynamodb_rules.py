@@ -12,7 +12,7 @@ import pytest
 from etl_assets.core.errors import DocumentError, RegistryError, TransientError
 from etl_assets.core.registry_items import RULES
 from etl_assets.core.registry_push import Change
-from etl_assets.core.rule_versions import RuleVersion, base_of
+from etl_assets.core.rules.versions import RuleVersion, base_of
 from etl_assets.registry_sync import pull, push
 from etl_assets.systems.registry_dynamodb import DynamoDBRegistry
 from etl_assets.systems.registry_dynamodb_items import LARGEST_ITEM

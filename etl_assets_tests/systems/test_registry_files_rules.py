@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from etl_assets.core.errors import DocumentError, EtlError, RegistryError
-from etl_assets.core.rule_versions import RuleVersion, current_of, next_version
+from etl_assets.core.rules.versions import RuleVersion, current_of, next_version
 from etl_assets.registry_sync import read_folder
 from etl_assets.systems.registry_files import FileRegistry
 from etl_assets_tests.command_line import CommandLine

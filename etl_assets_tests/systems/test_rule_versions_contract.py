@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from etl_assets.core.errors import DocumentError, EtlError, RegistryError
-from etl_assets.core.rule_versions import RuleVersion, base_of, current_of, find_version
+from etl_assets.core.rules.versions import RuleVersion, base_of, current_of, find_version
 from etl_assets.registry_sync import pull, push
 from etl_assets.systems.protocols import RegistryStore
 from etl_assets.systems.registry_dynamodb import DynamoDBRegistry

@@ -11,7 +11,7 @@ import pytest
 from etl_assets.core.campaigns import Campaign
 from etl_assets.core.errors import SourceError
 from etl_assets.core.mysql_types import MYSQL_TYPES, type_rows
-from etl_assets.core.rules import RuleSet
+from etl_assets.core.rules.rule_set import RuleSet
 from etl_assets.pipeline import extract, load, stage
 from etl_assets.systems.staging import FileStaging
 from etl_assets.systems.warehouse_duckdb import DuckDBWarehouse

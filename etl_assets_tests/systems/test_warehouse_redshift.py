@@ -17,10 +17,10 @@ import redshift_connector
 import zstandard
 from click.testing import CliRunner
 
-from etl_assets import transform
 from etl_assets.cli import cli
 from etl_assets.core.errors import EtlError, StagingError, WarehouseError
 from etl_assets.core.manifest import Stage, copy_manifest
+from etl_assets.rules import transform
 from etl_assets.settings import Settings
 from etl_assets.systems.protocols import Check, Warehouse
 from etl_assets.systems.warehouse_redshift import RedshiftWarehouse

@@ -14,7 +14,7 @@ from etl_assets.core.campaigns import Campaign
 from etl_assets.core.datasets import Dataset
 from etl_assets.core.errors import SourceError
 from etl_assets.core.manifest import Extract
-from etl_assets.core.rules import RuleSet
+from etl_assets.core.rules.rule_set import RuleSet
 from etl_assets.core.sql import quote_identifier
 from etl_assets.systems.warehouse_duckdb import DuckDBWarehouse
 from etl_assets_tests.servers import MariaDBServer

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from etl_assets import transform
 from etl_assets.core.errors import PermanentError
+from etl_assets.rules import transform
 from etl_assets_tests.servers import MariaDBServer, ensure_packages
 from etl_assets_tests.systems.mysql_cases import CASES, POLICY_CASES, REFUSED, VALUES, Way
 from etl_assets_tests.systems.mysql_reading import make_dataset

@@ -1,0 +1,1 @@
+"""Rules at work: checked, tried, planned and applied, in DuckDB."""

@@ -1,0 +1,1 @@
+"""What made a cell: a load followed back to its source."""
