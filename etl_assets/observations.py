@@ -30,7 +30,7 @@ _LOOKED_AT = 20
 
 def registry_key(what: str) -> dg.AssetKey:
     """Return the key of the asset that shows a part of the registry, by its name in versions."""
-    return dg.AssetKey(["registry", *what.split("/")])
+    return dg.AssetKey(["registry", what])
 
 
 CAMPAIGNS_KEY = registry_key(CAMPAIGNS)

@@ -32,8 +32,8 @@ TABLES = {
 }  # fmt: skip
 REGISTRY = {
     "registry/campaigns",
-    "registry/rules/campaign_sales",
-    "registry/rules/campaign_redemptions",
+    "registry/campaign_sales_rules",
+    "registry/campaign_redemptions_rules",
 }
 
 LOAD_WITHOUT_NETWORK = """
@@ -86,7 +86,7 @@ def test_each_chain_runs_from_source_and_registry_to_the_table(defs: dg.Definiti
     assert parents("campaign_redemptions/rds_extract") == {
         "source/coupon_redemptions", "source/coupons", "source/products", "registry/campaigns",
     }  # fmt: skip
-    rules = "registry/rules/campaign_redemptions"
+    rules = "registry/campaign_redemptions_rules"
     assert parents("campaign_redemptions/s3_staging_csv") == {
         "campaign_redemptions/rds_extract", rules,
     }  # fmt: skip

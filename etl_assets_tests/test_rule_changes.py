@@ -86,7 +86,7 @@ def test_a_dataset_that_waits_is_reported_and_not_applied(platform: Platform) ->
     platform.small.write_dataset(DATASET)
     platform.small.write_rules(RULES.format(2, 1))
     tick = platform.sense()
-    assert observed(tick) == {"registry/rules/sales": ALL}
+    assert observed(tick) == {"registry/sales_rules": ALL}
     assert tick.run_requests == []
 
 
@@ -132,7 +132,7 @@ def test_a_rollback_of_what_was_never_applied_asks_for_nothing(platform: Platfor
     platform.sense()
     platform.small.write_rules(RULES.format(3, 0))
     tick = platform.sense()
-    assert observed(tick) == {"registry/rules/sales": ALL}
+    assert observed(tick) == {"registry/sales_rules": ALL}
     assert asked_for(tick) == {}
 
 
@@ -204,5 +204,5 @@ def test_a_lost_memory_costs_observations_and_no_run(platform: Platform) -> None
     platform.kept["cursor"] = None
     platform.small.write_rules(RULES.format(2, 1))
     tick = platform.sense()
-    assert observed(tick)["registry/rules/sales"] == ALL
+    assert observed(tick)["registry/sales_rules"] == ALL
     assert tick.run_requests == []

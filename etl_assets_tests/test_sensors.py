@@ -34,7 +34,7 @@ def test_the_first_look_reports_every_campaign_and_asks_for_nothing(
     with open_platform(small, tmp_path) as platform:
         tick = platform.sense()
         assert observed(tick) == {
-            "registry/campaigns": ALL, "registry/rules/notes": ALL, "registry/rules/sales": ALL,
+            "registry/campaigns": ALL, "registry/notes_rules": ALL, "registry/sales_rules": ALL,
         }  # fmt: skip
         assert tick.run_requests == []
         settings = platform.settings
@@ -56,7 +56,7 @@ def test_exactly_the_keys_whose_version_changed_are_reported(platform: Platform)
     platform.small.write_rules(RULES.format(2, 0) + OVERRIDE)
     move_window(platform)
     tick = platform.sense()
-    assert observed(tick) == {"registry/campaigns": ["SP17"], "registry/rules/sales": ["SP17"]}
+    assert observed(tick) == {"registry/campaigns": ["SP17"], "registry/sales_rules": ["SP17"]}
 
 
 def test_a_look_that_asks_for_nothing_says_what_it_reported(platform: Platform) -> None:
@@ -76,8 +76,8 @@ def test_a_large_change_is_reported_over_several_looks(
     assert OBSERVATIONS_PER_LOOK >= 100
     monkeypatch.setattr(sensors, "OBSERVATIONS_PER_LOOK", 2)
     platform.small.write_rules(RULES.format(2, 1))
-    assert observed(platform.sense()) == {"registry/rules/sales": ["AU17", "SP17"]}
-    assert observed(platform.sense()) == {"registry/rules/sales": ["SU17"]}
+    assert observed(platform.sense()) == {"registry/sales_rules": ["AU17", "SP17"]}
+    assert observed(platform.sense()) == {"registry/sales_rules": ["SU17"]}
     assert observed(platform.sense()) == {}
 
 

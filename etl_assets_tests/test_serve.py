@@ -126,7 +126,7 @@ def test_the_ui_serves_the_graph_runs_the_daemon_and_leaves_no_process(
         "/".join(n["assetKey"]["path"]): n["isPartitioned"] for n in answer["assetNodes"]
     }
     assert partitioned == {
-        "registry/campaigns": True, "registry/rules/sales": True, "source/sales": False,
+        "registry/campaigns": True, "registry/sales_rules": True, "source/sales": False,
         "sales/rds_extract": True, "sales/s3_staging_csv": True, "sales/redshift_table": True,
     }  # fmt: skip
 

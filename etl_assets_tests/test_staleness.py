@@ -68,7 +68,7 @@ def test_published_rules_put_stage_and_table_of_every_campaign_out_of_step(
 ) -> None:
     publish(platform, RULES.format(2, 1))
     assert out_of_step(platform, "SP17", "SU17") == {"SP17": AFTER_RULES, "SU17": AFTER_RULES}
-    assert set(out_of_step(platform, "SP17", why=True)["SP17"]) == {"registry/rules/sales"}
+    assert set(out_of_step(platform, "SP17", why=True)["SP17"]) == {"registry/sales_rules"}
 
 
 def test_an_override_of_one_campaign_puts_that_one_out_of_step(platform: Platform) -> None:
@@ -200,7 +200,7 @@ def test_rules_in_the_datasets_own_document_count_alike(small: Small, tmp_path: 
 def test_the_registry_can_be_observed_by_hand(platform: Platform) -> None:
     """As the UI's "Observe" does, also where the daemon does not run."""
     platform.small.write_rules(RULES.format(2, 1))
-    rules = dg.AssetKey(["registry", "rules", "sales"])
+    rules = dg.AssetKey(["registry", "sales_rules"])
     job = build_defs(platform.settings).resolve_implicit_global_asset_job_def()
     done = job.get_subset(asset_selection={rules}).execute_in_process(instance=platform.instance)
     seen = [event.asset_observation_data.asset_observation for event in done.all_node_events

@@ -221,7 +221,7 @@ def pictured(browser: str) -> Iterator["BrowserContext"]:
 def asset_graph(context: "BrowserContext", url: str, location: str) -> None:
     """Picture the chain of campaign_sales with its source tables and the registry."""
     page = open_page(context, f"{url}/locations/{location}/asset-groups/campaign_sales/lineage")
-    for name in ("transactions", "demographics", "rules", *CHAIN):
+    for name in ("transactions", "demographics", "campaigns", *CHAIN):
         page.get_by_text(name, exact=True).first.wait_for()
     page.get_by_text("1 / 1 Passed").first.wait_for()
     filled = page.get_by_text("% filled")

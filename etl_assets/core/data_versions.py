@@ -17,12 +17,12 @@ CAMPAIGNS = "campaigns"
 """The versions of the campaigns themselves, beside those of each dataset's rules."""
 
 Versions = dict[str, dict[str, str]]
-"""By what is watched (`campaigns`, `rules/<dataset>`), then by campaign key."""
+"""By what is watched (`campaigns`, `<dataset>_rules`), then by campaign key."""
 
 
 def rules_of(dataset: str) -> str:
     """Return the name under which a dataset's rules are watched."""
-    return f"rules/{dataset}"
+    return f"{dataset}_rules"
 
 
 def registry_versions(registry: Registry, datasets: Collection[Dataset]) -> Versions:

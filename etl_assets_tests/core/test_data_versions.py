@@ -103,7 +103,7 @@ def test_the_registry_has_a_version_for_what_each_campaign_takes_part_in() -> No
     found = registry_versions(registry, [dataset("sales"), own])
     assert {what: set(versions) for what, versions in found.items()} == {
         CAMPAIGNS: {"SP17", "SU17"},
-        "rules/sales": {"SP17", "SU17"},
-        "rules/notes": {"SP17"},
+        "sales_rules": {"SP17", "SU17"},
+        "notes_rules": {"SP17"},
     }
-    assert found["rules/notes"]["SP17"] == own.own_rules.digest
+    assert found["notes_rules"]["SP17"] == own.own_rules.digest

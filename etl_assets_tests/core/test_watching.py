@@ -14,7 +14,7 @@ from etl_assets.core.watching import Memory, Wanted, merged
 KEYS = [f"K{n}" for n in range(6)]
 DIGESTS = ["a" * 64, "b" * 64, "ab" * 32]
 VERSIONS = st.dictionaries(
-    st.sampled_from(["campaigns", "rules/sales", "rules/notes"]),
+    st.sampled_from(["campaigns", "sales_rules", "notes_rules"]),
     st.dictionaries(st.sampled_from(KEYS), st.sampled_from(DIGESTS)),
 )
 WANTED = st.builds(
@@ -62,7 +62,7 @@ def test_the_memory_of_a_thousand_campaigns_is_small() -> None:
 
 
 def test_a_large_change_is_reported_in_parts_and_none_is_left_out() -> None:
-    now = {"campaigns": dict.fromkeys(KEYS, DIGESTS[0]), "rules/sales": dict.fromkeys(KEYS, "c")}
+    now = {"campaigns": dict.fromkeys(KEYS, DIGESTS[0]), "sales_rules": dict.fromkeys(KEYS, "c")}
     memory, seen = Memory(), []
     while changes := memory.changes(now, limit=5):
         assert sum(len(versions) for versions in changes.values()) <= 5
@@ -72,11 +72,11 @@ def test_a_large_change_is_reported_in_parts_and_none_is_left_out() -> None:
 
 
 def test_a_first_version_puts_nothing_out_of_step_and_a_second_one_does() -> None:
-    first = {"campaigns": {"A": "1", "B": "1"}, "rules/sales": {"A": "1", "B": "1"}}
+    first = {"campaigns": {"A": "1", "B": "1"}, "sales_rules": {"A": "1", "B": "1"}}
     memory = Memory()
     assert list(memory.moved(memory.changes(first, limit=9), ["sales"])) == []
     memory = after(memory, first)
-    second = {"campaigns": {"A": "1", "B": "2", "C": "1"}, "rules/sales": {"A": "2", "C": "1"}}
+    second = {"campaigns": {"A": "1", "B": "2", "C": "1"}, "sales_rules": {"A": "2", "C": "1"}}
     changes = memory.changes(second, limit=9)
     assert set(memory.moved(changes, ["sales"])) == {
         Wanted("sales", "B", "campaign"),
