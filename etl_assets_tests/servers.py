@@ -26,12 +26,21 @@ PACKAGES = {
 _LOG_LINES = 40
 
 
+def ends_with_us(command: list[str]) -> list[str]:
+    """Return a command whose process gets SIGTERM when the one that starts it is killed.
+
+    As far as the system can do that: Linux can, by `setpriv`.
+    """
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "TERM", *command] if setpriv else command
+
+
 class MissingServerError(RuntimeError):
     """A program is not installed."""
 
     def __init__(self, package: str) -> None:
         super().__init__(
-            f"A server that the tests need is not installed: run `apt-get install {package}`."
+            f"A server that is needed is not installed: run `apt-get install {package}`."
         )
 
 
@@ -44,8 +53,9 @@ def ensure_packages(*programs: str) -> None:
     missing = sorted({PACKAGES[name] for name in programs if _find(name) is None})
     if not missing:
         return
+    packages = " ".join(missing)
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise MissingServerError(missing[0])
+        raise MissingServerError(packages)
     # Debian would start the server it installs; the tests start their own.
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
     for command in (
@@ -56,7 +66,7 @@ def ensure_packages(*programs: str) -> None:
             ["apt-get", *command], env=environment, capture_output=True, check=False
         )
         if done.returncode:
-            raise MissingServerError(missing[0])
+            raise MissingServerError(packages)
 
 
 class MariaDBServer:
@@ -107,15 +117,16 @@ class MariaDBServer:
             self._install()
         self.port = self.port or free_port()
         self._process = subprocess.Popen(
-            [
+            ends_with_us([
                 _program("mariadbd"), "--no-defaults", f"--datadir={self.folder}/data", "--user=" + _user(),
                 f"--socket={self.folder}/socket", f"--port={self.port}", "--bind-address=127.0.0.1",
                 "--skip-log-bin", "--skip-name-resolve", "--innodb-buffer-pool-size=64M",
                 "--innodb-flush-log-at-trx-commit=2", "--max-allowed-packet=16M", *self._options,
-            ],
+            ]),
             stderr=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             text=True,
+            start_new_session=True,  # Ctrl-C is for the one who started it
         )  # fmt: skip
         self._await_ready(self._process)
         if fresh:

@@ -12,6 +12,8 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+from etl_assets_tests.servers import ends_with_us
+
 CACHE = Path(sys.prefix) / "standins"
 """Where stand-ins are installed: below the virtual environment the tests run in."""
 
@@ -64,12 +66,13 @@ class Server:
         log = self.data / "server.log"
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                [part.replace("{port}", str(self.port)) for part in command],
+                ends_with_us([part.replace("{port}", str(self.port)) for part in command]),
                 env={**inherited, **self.environment()},
                 cwd=self.data,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C is for the one who started it
             )
         deadline = time.monotonic() + _START_SECONDS
         while not self._answers():

@@ -8,9 +8,12 @@ environment, or waits for Ctrl-C.
 """
 
 import contextlib
+import fcntl
+import hashlib
 import os
 import shlex
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -19,11 +22,14 @@ from pathlib import Path
 
 import boto3
 
+from etl_assets.core.errors import EtlError, PermanentError
 from etl_assets.demo import sample
+from etl_assets.registry_sync import SEEN
 from etl_assets_tests.servers import MariaDBServer, ensure_packages
 from etl_assets_tests.standins.dynamodb import DynamoDBStandin
 from etl_assets_tests.standins.redshift import RedshiftStandin
 from etl_assets_tests.standins.s3 import S3Standin
+from etl_assets_tests.standins.server import StandinError
 
 BUCKET = "etl-assets"
 REGION = "us-east-1"
@@ -48,7 +54,7 @@ def running_stack(folder: Path) -> Iterator[dict[str, str]]:
         stack.enter_context(dynamodb.running())
         mariadb = stack.enter_context(MariaDBServer(folder=folder / "mariadb"))
         redshift = stack.enter_context(
-            RedshiftStandin(s3.endpoint_url, data_folder=str(folder / "redshift"))
+            RedshiftStandin(s3.endpoint_url, data_folder=str(redshift_folder(folder)))
         )
         environment = {
             **KEYS,
@@ -68,24 +74,51 @@ def running_stack(folder: Path) -> Iterator[dict[str, str]]:
         yield environment
 
 
+def redshift_folder(folder: Path) -> Path:
+    """Return where the Redshift stand-in keeps its data: below the folder, if it can.
+
+    PostgreSQL does not run as root but as an account that may not enter, say, /root. Then it is
+    a folder of its own in /var/tmp, which the folder's path names.
+    """
+    closed = [p for p in folder.parents if not p.stat().st_mode & stat.S_IXOTH]
+    if os.geteuid() != 0 or not closed:
+        return folder / "redshift"
+    digest = hashlib.sha256(str(folder).encode()).hexdigest()[:12]
+    elsewhere = Path("/var/tmp") / f"etl_assets-redshift-{digest}"  # noqa: S108  (a name of ours)
+    say(f"The account `postgres` may not enter {closed[-1]}: its data is in {elsewhere}.")
+    return elsewhere
+
+
 def _fill(folder: Path, mariadb: MariaDBServer, s3: S3Standin, environment: dict[str, str]) -> None:
     """Make the bucket, the sample's tables and the registry, where they are not there yet."""
+    say("Filling S3, MariaDB and DynamoDB, where that is still to do (once, about a minute) …")
     client = boto3.client(
         "s3", endpoint_url=s3.endpoint_url, region_name=REGION,
         aws_access_key_id="standin", aws_secret_access_key="standin",
     )  # fmt: skip
     if BUCKET not in [bucket["Name"] for bucket in client.list_buckets()["Buckets"]]:
         client.create_bucket(Bucket=BUCKET)
-    say("Loading the sample into MariaDB (once; about a minute) …")
+    _load_sample(mariadb)
+    if sample.build_registry(folder / "registry") or not _registry_there(environment):
+        (folder / "registry" / SEEN).unlink(missing_ok=True)  # of a table that is gone
+        for command in (["init"], ["push", str(folder / "registry")]):
+            _command_line(["registry", *command], environment)
+
+
+def _load_sample(mariadb: MariaDBServer) -> None:
     mariadb.run(
         f"CREATE USER IF NOT EXISTS '{_WRITER}'@'%'",
         f"GRANT ALL ON {mariadb.database}.* TO '{_WRITER}'@'%'",
     )
-    sample.build_mysql(f"mysql+pymysql://{_WRITER}@127.0.0.1:{mariadb.port}/{mariadb.database}")
-    say("Pushing the sample's registry into DynamoDB …")
-    if sample.build_registry(folder / "registry") or not _registry_there(environment):
-        for command in (["init"], ["push", str(folder / "registry")]):
-            _command_line(["registry", *command], environment)
+    url = f"mysql+pymysql://{_WRITER}@127.0.0.1:{mariadb.port}/{mariadb.database}"
+    try:
+        sample.build_mysql(url)
+    except PermanentError:  # a build was broken off; nothing else is in this database
+        database = mariadb.database
+        mariadb.run(
+            f"DROP DATABASE {database}", f"CREATE DATABASE {database} CHARACTER SET utf8mb4"
+        )
+        sample.build_mysql(url)
 
 
 def _registry_there(environment: dict[str, str]) -> bool:
@@ -103,6 +136,24 @@ def _command_line(arguments: list[str], environment: dict[str, str]) -> None:
     )  # fmt: skip
 
 
+@contextlib.contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    """Hold the folder: two servers on one data folder would ruin it, or wait for each other."""
+    with (folder / "lock").open("a+", encoding="utf-8") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            handle.seek(0)
+            raise PermanentError(
+                f"The stack in {folder} is running already (process {handle.read()}).",
+                f"Use it in another terminal (`. {folder / 'env'}`), or stop it with Ctrl-C.",
+            ) from None
+        handle.truncate(0)
+        handle.write(str(os.getpid()))
+        handle.flush()
+        yield
+
+
 def say(text: str) -> None:
     """Tell the person in front of the terminal."""
     print(text, file=sys.stderr, flush=True)  # noqa: T201
@@ -110,18 +161,31 @@ def say(text: str) -> None:
 
 def main() -> int:
     """Run the stack around a command, or until Ctrl-C; return the exit code."""
-    folder = Path("var/stack").absolute()
+    try:
+        return _run(Path("var/stack").absolute(), sys.argv[1:])
+    except (EtlError, StandinError, RuntimeError, OSError) as error:
+        say(f"Error: {error}")
+    except subprocess.CalledProcessError:
+        say("Error: The registry could not be filled; what was said of it stands above.")
+    except KeyboardInterrupt:
+        say("Stopped.")
+        return 130
+    return 1
+
+
+def _run(folder: Path, command: list[str]) -> int:
     folder.mkdir(parents=True, exist_ok=True)
-    with running_stack(folder) as environment:
+    with _lock(folder), running_stack(folder) as environment:
         lines = [f"export {name}={shlex.quote(value)}" for name, value in environment.items()]
         (folder / "env").write_text("\n".join([*lines, ""]), encoding="utf-8")
-        if len(sys.argv) > 1:
-            done = subprocess.run(sys.argv[1:], env={**os.environ, **environment}, check=False)
-            return done.returncode
-        say(f"Ready. `. {folder / 'env'}` in another terminal; Ctrl-C here stops everything.")
+        if command:
+            child = subprocess.Popen(command, env={**os.environ, **environment})
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command's own affair
+            return child.wait()
         stopped = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stopped.set())
+        say(f"Ready. `. {folder / 'env'}` in another terminal; Ctrl-C here stops everything.")
         stopped.wait()
     return 0
 
