@@ -4,13 +4,15 @@ At risk: a program that cannot parse a listing, and a person who gets a tracebac
 next thing to do.
 """
 
+import io
 import json
 from pathlib import Path
 
 import click
 import pytest
+from rich.console import Console
 
-from etl_assets import cli
+from etl_assets import cli, display
 from etl_assets_tests.command_line import CommandLine
 from etl_assets_tests.dagster_fixtures import load
 from etl_assets_tests.small import CAMPAIGNS, DATASET, Small
@@ -90,6 +92,22 @@ def test_the_ledgers_newest_rows_come_first(command: CommandLine, small: Small) 
     assert shown.index("SU17") < shown.index("SP17")
     (newest,) = json.loads(command.run("loads", "--json", "--limit", "1").stdout)
     assert (newest["campaign_key"], newest["kind"], newest["records"]) == ("SU17", "load", 16)
+
+
+def test_the_id_of_a_load_is_whole_however_narrow_the_terminal(small: Small) -> None:
+    settings = small.settings()
+    load(settings, "SP17")
+    rows = settings.open_warehouse().loads()
+    console = Console(width=60, file=io.StringIO())
+    console.print(display.loads_table(rows))
+    assert isinstance(console.file, io.StringIO)
+    assert rows[0].load_id in console.file.getvalue()
+
+
+def test_a_question_that_ends_a_sentence_ends_it(command: CommandLine, small: Small) -> None:
+    small.write_calendar("calendar: {2017-12-10: [SP71]}\n")
+    said = command.run("campaigns").stderr
+    assert "no campaign has the key SP71; did you mean `SP17`? Correct the document" in said
 
 
 def test_doctor_finds_four_systems_that_work(command: CommandLine, small: Small) -> None:

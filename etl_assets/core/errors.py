@@ -16,6 +16,8 @@ class EtlError(Exception):
     """
 
     def __init__(self, message: str, remedy: str = "") -> None:
+        if message.endswith("?."):  # a reason that ends with "did you mean …?"
+            message = message[:-1]
         super().__init__(message, remedy)
         self.message = message
         self.remedy = remedy

@@ -81,7 +81,11 @@ def campaigns_table(
 
 def loads_table(loads: Sequence[Load]) -> Table:
     """Return rows of the ledger."""
-    table = new_table("load", "key", "dataset", "kind")
+    table = new_table()
+    longest = max((len(load.load_id) for load in loads), default=0)
+    table.add_column("load", min_width=longest)  # whole: it is what other commands ask for
+    for name in ("key", "dataset", "kind"):
+        table.add_column(name)
     for name in ("records", "replaced", "rejected", "rules"):
         table.add_column(name, justify="right")
     table.add_column("committed (UTC)")
