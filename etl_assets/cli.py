@@ -237,8 +237,8 @@ def run_refresh(
         out.print(results_table(results) if results else "No campaign is due.")
         if results:
             count = len({r.key for r in results})
-            keys = "key" if count == 1 else "keys"
-            out.print(f"\n{count} {keys} in {time.monotonic() - began:.1f} s.")
+            noun = "key" if count == 1 else "keys"
+            out.print(f"\n{count} {noun} in {time.monotonic() - began:.1f} s.")
         if removed:
             out.print(f"Removed, no longer due: {'; '.join(removed)}")
     for told in (r for r in results if r.error or r.fallback):
