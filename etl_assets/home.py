@@ -3,10 +3,12 @@
 import contextlib
 import fcntl
 import os
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
+import sqlalchemy as sa
 from dagster._core.instance.ref import InstanceRef
 
 from etl_assets.core.errors import PermanentError, TransientError
@@ -59,10 +61,23 @@ def prepare_home(settings: Settings) -> Path:
 
 @contextlib.contextmanager
 def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
-    """Open the instance that the UI and the daemon use, too."""
-    reference = InstanceRef.from_dir(str(prepare_home(settings)), overrides=_NO_CAPTURE)
-    with dg.DagsterInstance.from_ref(reference) as instance:
-        yield instance
+    """Open the instance that the UI and the daemon use, too.
+
+    Raises:
+        PermanentError: When its files cannot be read or written, also later.
+    """
+    home = prepare_home(settings)
+    reference = InstanceRef.from_dir(str(home), overrides=_NO_CAPTURE)
+    try:
+        with dg.DagsterInstance.from_ref(reference) as instance:
+            yield instance
+    except (sa.exc.OperationalError, sqlite3.OperationalError) as error:
+        cause = error.orig if isinstance(error, sa.exc.OperationalError) else error
+        raise PermanentError(
+            f"Dagster's own files in {home} failed: {cause}; the tables are as the last committed"
+            " load left them.",
+            "Check that the disk has space and the folder can be written, then try again.",
+        ) from error
 
 
 @contextlib.contextmanager

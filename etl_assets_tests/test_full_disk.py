@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from etl_assets_tests.chain import Chain
+from etl_assets_tests.command_line import CommandLine
 from etl_assets_tests.small import Small
 
 _RUN = """
@@ -39,6 +40,16 @@ except EtlError as error:
 _MORE = """
 WITH RECURSIVE n(i) AS (SELECT 100 UNION ALL SELECT i + 1 FROM n WHERE i < 40000)
 INSERT INTO sales SELECT i, '2017-04-01 10:00:00', i, i % 1000, hex(randomblob(50)) FROM n
+"""
+
+
+_COMMAND = """
+import resource, signal, sys
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)), resource.RLIM_INFINITY))
+from etl_assets.cli import main
+main()
 """
 
 
@@ -83,3 +94,27 @@ def test_a_full_disk_stops_the_step_and_leaves_what_was_there(
     found = {str(path.relative_to(small.home / "staging")) for path in new}
     assert sorted(re.sub(r"/2[^/]+/", "/", path) for path in found) == sorted(left)
     assert chain.refresh().records == 39_915
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["demo"], "The sample could not be built in "),
+        (["refresh", "--key", "SP17"], "Dagster's own files in "),
+    ],
+)
+def test_a_full_disk_is_one_sentence_with_the_next_action(
+    small: Small, command: list[str], said: str
+) -> None:
+    if command == ["demo"]:
+        (small.home / "source.sqlite").unlink()
+    done = subprocess.run(
+        [sys.executable, "-c", _COMMAND, "150000", *command],
+        env=CommandLine.of(small).environment(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"Error: {said}{small.home}")
+    assert "Traceback" not in done.stderr
+    assert "not expected" not in done.stderr
+    assert not list(small.home.glob("*.unfinished*"))

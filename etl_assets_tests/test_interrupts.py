@@ -6,6 +6,8 @@ that has no process any more is still under way.
 
 import json
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import dagster as dg
@@ -62,6 +64,28 @@ def test_ctrl_c_in_a_load_leaves_the_table_and_the_next_refresh_works(
     assert again.returncode == 0, again.stderr
     assert slices(small) == {"SP17": COUNTS["SP17"] - 1}
     assert statuses(command) == [STATUS.SUCCESS, STATUS.FAILURE]
+
+
+_INTERRUPTED = """
+import sys
+
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == "sqlalchemy":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupting())
+from etl_assets.__main__ import main
+main()
+"""
+
+
+def test_ctrl_c_while_the_command_is_still_being_read_is_one_line() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _INTERRUPTED, "refresh"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == "Stopped; nothing was done.\n"
 
 
 def test_ctrl_c_in_an_extract_stops_the_whole_refresh(command: CommandLine, small: Small) -> None:

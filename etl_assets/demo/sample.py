@@ -144,6 +144,11 @@ def build_source(path: Path) -> bool:
         connection.execute("ANALYZE")
         connection.close()
         unfinished.rename(path)
+    except (sqlite3.OperationalError, OSError) as error:
+        raise PermanentError(
+            f"The sample could not be built in {path.parent}: {error}.",
+            "It takes 200 MB; free them there, or set ETL_ASSETS_HOME to another folder.",
+        ) from error
     finally:
         unfinished.unlink(missing_ok=True)
     return True
