@@ -153,7 +153,7 @@ class MysqlServer:
             cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             for name, value in wanted.items():
                 cursor.execute(f"SET SESSION {name} = %s", (value,))
-            cursor.execute("SELECT " + ", ".join(f"SESSION.{name}" for name in names))
+            cursor.execute("SELECT " + ", ".join(f"@@SESSION.{name}" for name in names))
             row = cursor.fetchone() or ()
         found = dict(zip(names, (bytes(value).decode() for value in row), strict=True))
         expected = {name: str(value) for name, value in wanted.items()}

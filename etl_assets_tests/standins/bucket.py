@@ -28,7 +28,14 @@ class Bucket:
             aws_access_key_id="standin",
             aws_secret_access_key="standin",
         )
-        self.client.create_bucket(Bucket=name)
+        self.make()
+
+    def make(self) -> None:
+        """Make the bucket, unless it is there.
+
+        moto keeps it in this process, where a test that enters `mock_aws` forgets it.
+        """
+        self.client.create_bucket(Bucket=self.name)
 
     def put(self, body: bytes, key: str = "") -> str:
         """Store an object and return its address."""

@@ -115,7 +115,8 @@ class Redshift:
                     cursor.execute(statement)
 
     def clean(self) -> None:
-        """Drop what earlier tests made."""
+        """Drop what earlier tests made, and see to it that the bucket is there."""
+        self.bucket.make()
         made = self.query(
             "SELECT table_name FROM svv_columns WHERE table_schema = 'public' GROUP BY 1"
         )

@@ -165,8 +165,8 @@ def test_the_session_reads_only_and_is_pinned(mariadb: MariaDBServer, tmp_path: 
     try:
         found = read(
             mariadb, tmp_path,
-            "SELECT 1 AS id, session.time_zone AS zone, session.sql_mode AS modes,"
-            " tx_isolation AS isolation, session.net_write_timeout AS patience",
+            "SELECT 1 AS id, @@session.time_zone AS zone, @@session.sql_mode AS modes,"
+            " @@tx_isolation AS isolation, @@session.net_write_timeout AS patience",
         )  # fmt: skip
     finally:
         mariadb.run("SET GLOBAL time_zone = 'SYSTEM'", "SET GLOBAL sql_mode = DEFAULT")
