@@ -37,6 +37,7 @@ lint: .venv/.dev
 
 bench: .venv/.dev
 	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks.rules
 
 # What dlt, sling and pandas do with the values of docs/torture.md. They are installed into
 # var/peers, for which this needs the network.
