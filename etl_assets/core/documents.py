@@ -23,22 +23,32 @@ Path = tuple[str | int, ...]
 _MERGE = "tag:yaml.org,2002:merge"
 
 
-_TIMESTAMP, _BOOLEAN = "tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:bool"
+_KIND = "tag:yaml.org,2002:"
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader without timestamps, and with the booleans of YAML 1.2, as editors have them.
+    """SafeLoader without timestamps, and with booleans and numbers as YAML 1.2 has them.
 
     A date is checked by the model that expects one. Of YAML 1.1's booleans, `on` is a key of
-    lookups and `no` is Norway.
+    lookups and `no` is Norway; of its numbers, `007` would be 7, and `12:30` 750. What is a
+    number here is one for PyYAML, too, which so puts texts that look like one into quotes.
     """
 
 
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag not in (_TIMESTAMP, _BOOLEAN)]
+    first: [
+        (tag, pattern)
+        for tag, pattern in resolvers
+        if tag.removeprefix(_KIND) not in ("timestamp", "bool", "int", "float")
+    ]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_Loader.add_implicit_resolver(_BOOLEAN, re.compile(r"true|True|TRUE|false|False|FALSE"), [*"tTfF"])
+for _tag, _pattern, _first in (
+    ("bool", r"^(true|True|TRUE|false|False|FALSE)$", "tTfF"),
+    ("int", r"^[-+]?(0|[1-9][0-9]*)$", "-+0123456789"),
+    ("float", r"^([-+]?(0|[1-9][0-9]*)\.[0-9]*|\.[0-9]+)([eE][-+][0-9]+)?$", "-+.0123456789"),
+):
+    _Loader.add_implicit_resolver(_KIND + _tag, re.compile(_pattern), [*_first])
 
 
 class Document:

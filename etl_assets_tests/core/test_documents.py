@@ -16,7 +16,7 @@ HEAD = "dataset: sales\nprimary_key: [a]\nquery: SELECT a FROM t\n"
         ("x:\n  - {a: 1,\n     a: 2}\n", 3, "a"),
         ("a: 1\n'a': 2\n", 2, "a"),
         ("x: {true: 1, True: 2}\n", 1, "True"),
-        ("x: {1: a, 0x1: b}\n", 1, "0x1"),
+        ("x: {1: a, +1: b}\n", 1, r"\+1"),
     ],
 )
 def test_a_mapping_key_written_twice_is_refused(text: str, line: int, key: str) -> None:
@@ -33,6 +33,24 @@ def test_only_true_and_false_are_booleans() -> None:
     text = "{on: [NO, yes, Off, y], off: [true, False, TRUE]}\n"
     read = Document(text, "some.yaml").data
     assert read == {"on": ["NO", "yes", "Off", "y"], "off": [True, False, True]}
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("7", 7), ("-12", -12), ("0", 0), ("1.50", 1.5), (".5", 0.5), ("5.", 5.0), ("-1.5e+3", -1500.0),
+        ("007", "007"), ("0o17", "0o17"), ("0x1F", "0x1F"), ("12:30", "12:30"), ("1_000", "1_000"),
+        ("00.5", "00.5"), ("1e3", "1e3"), (".", "."), ("trueish", "trueish"), ("1.2.3", "1.2.3"),
+        ("'7'", "7"), ("+49", 49), ("v1", "v1"),
+    ],
+)  # fmt: skip
+def test_a_number_is_one_as_people_read_it_and_everything_else_a_text(
+    written: str, read: object
+) -> None:
+    """A shop's code `007` became 7 in a map, and 12:30 became 750."""
+    found = Document(f"a: {written}\n", "it").data["a"]
+    assert found == read
+    assert type(found) is type(read)
 
 
 def test_anchors_and_merged_mappings_work() -> None:
