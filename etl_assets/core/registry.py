@@ -1,8 +1,6 @@
 """The registry's content, and which keys a day needs."""
 
 import datetime as dt
-import hashlib
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -87,17 +85,6 @@ class Registry:
         return sorted(
             c.key for c in self.campaigns.values() if not c.paused and c.covers_instant(moment)
         )
-
-    @property
-    def digest(self) -> str:
-        """A SHA-256 that changes when anything in the registry does."""
-        content = {
-            "campaigns": [c.model_dump(mode="json") for _, c in sorted(self.campaigns.items())],
-            "entries": {d.isoformat(): keys for d, keys in sorted(self.entries.items())},
-            "rules": {name: rules.digest for name, rules in sorted(self.rule_sets.items())},
-            "problems": dict(sorted(self.problems.items())),
-        }
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def parse_campaigns(

@@ -152,15 +152,3 @@ def test_a_bad_calendar_entry_is_refused_with_its_line(entry: str, problem: str)
 def test_an_entry_may_name_a_campaign_that_has_a_problem() -> None:
     registry = campaigns(SPRING, "key: BAD, start: never, end: 2017-05-31")
     assert with_calendar(registry, "calendar: {2017-05-20: [BAD]}").due_on(DAY) == ["BAD"]
-
-
-def test_the_digest_changes_with_everything_and_only_then() -> None:
-    one = campaigns(SPRING, SUMMER)
-    assert one.digest == campaigns(SUMMER, SPRING).digest
-    others = [
-        campaigns(SPRING),
-        campaigns(SPRING, f"{SUMMER}, paused: true"),
-        campaigns(SPRING, SUMMER, "key: BAD, start: never, end: 2017-05-31"),
-        with_calendar(one, "calendar: {2017-05-20: []}"),
-    ]
-    assert len({one.digest, *(other.digest for other in others)}) == 5

@@ -62,7 +62,7 @@ def test_it_says_exactly_what_its_documents_say(fill: Fill, small: Small) -> Non
     expected = FileRegistry(small.home / "registry", ["sales"]).read()
     found = fill().read()
     assert replace(found, revision=None) == expected
-    assert found.digest == expected.digest
+    assert found.rule_sets["sales"].digest == expected.rule_sets["sales"].digest
     given = found.campaign("SP17").parameters
     assert [(repr(v)) for _, v in sorted(given.items())] == [
         "1", "1.0", "0.1", "-0.0", "1e-200", "9223372036854775807",
@@ -77,7 +77,7 @@ def test_a_change_of_the_documents_is_seen_by_the_next_reading(fill: Fill, small
     small.write_campaigns("campaigns: [{key: SP17, start: 2017-03-01, end: 2017-06-30}]")
     (small.home / "registry" / "rules" / "sales.yaml").unlink()
     after = fill().read()
-    assert after.digest != before.digest
+    assert after != before
     assert after.keys == ["SP17"]
     assert after.campaign("SP17").end == dt.date(2017, 6, 30)
     assert after.rule_sets == {}
