@@ -130,12 +130,13 @@ class Chain:
         notes: str = NOTES,
         record: str = RECORD,
         row: str = ROW,
+        source: str = "",
         joins: str = "",
         side: tuple[str, str] = ("", ""),
         check: SetCheck | None = None,
         expressions: Sequence[Checked] = (),
     ) -> None:
-        """Add a step."""
+        """Add a step; it reads the last one, unless `source` says otherwise."""
         hidden = ", ".join(
             sql if sql == name else f"{sql} AS {name}"
             for sql, name in ((out, OUT), (notes, NOTES), (record, RECORD), (row, ROW))
@@ -144,7 +145,7 @@ class Chain:
         self.steps.append(
             Step(
                 rule_id=rule_id,
-                sql=f"SELECT {listed}, {hidden} FROM {self.previous} {joins}".rstrip(),
+                sql=f"SELECT {listed}, {hidden} FROM {source or self.previous} {joins}".rstrip(),
                 columns=self.columns,
                 side_name=side[0],
                 side=side[1] or None,
@@ -255,12 +256,14 @@ class Chain:
         return quoted[len(keys) :], f"{quoted[0]} IS NOT NULL", f"LEFT JOIN {name} ON {equal}"
 
 
-def leave_out(happens: str, outcome: str, rule_id: str, column: str, value: str) -> str:
-    """Return SQL of why a record is not loaded: what it was, or this where something happens."""
+def leave_out(
+    happens: str, outcome: str, rule_id: str, column: str, value: str, *, otherwise: str = OUT
+) -> str:
+    """Return SQL of why a record is not loaded: this where something happens, else what it was."""
     return (
         f"CASE WHEN {happens} THEN {{'outcome': {quote_literal(outcome)},"
         f" 'rule': {quote_literal(rule_id)}, 'col': {column}, 'value': CAST({value} AS VARCHAR)}}"
-        f" ELSE {OUT} END"
+        f" ELSE {otherwise} END"
     )
 
 

@@ -92,7 +92,7 @@ def add_filter(chain: Chain, rule: Filter) -> None:
     chain.can_drop = True
     chain.keep(
         rule.id,
-        out=leave_out_after(out, dropped, "filtered", rule.id),
+        out=leave_out(dropped, "filtered", rule.id, "NULL", "NULL", otherwise=out),
         expressions=[checked(made)],
     )
 
@@ -104,13 +104,6 @@ def condition_fails(chain: Chain, made: Rendered, rule_id: str) -> str:
     bad = f"TRY(({made.sql}) IS NULL) IS NULL"
     out, _ = chain.outcome(bad, "fail", rule_id, "NULL", shown_values(made))
     return f"({out})"
-
-
-def leave_out_after(out: str, happens: str, outcome: str, rule_id: str) -> str:
-    """Return SQL as `leave_out`, over a reason that this very rule may have set."""
-    return leave_out(happens, outcome, rule_id, "NULL", "NULL").replace(
-        f"ELSE {OUT}", f"ELSE {out}"
-    )
 
 
 def add_cast(chain: Chain, rule: Cast) -> None:

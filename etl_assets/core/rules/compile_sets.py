@@ -60,7 +60,7 @@ def add_unpivot(chain: Chain, rule: Unpivot) -> None:
          f"{_ITEM}.v AS {quote_identifier(rule.value)}"]
     )  # fmt: skip
     chain.reshapes = True
-    previous = chain.previous
+    spread = f"unnest(CASE WHEN {OUT} IS NULL THEN {listed} ELSE {none} END)"
     chain.step(
         rule.id,
         outer,
@@ -68,13 +68,8 @@ def add_unpivot(chain: Chain, rule: Unpivot) -> None:
                  Column(name=rule.value, type=turned[0].type)],
         record=f"{RECORD} || coalesce({quote_literal(f', {rule.name}=')} || {_ITEM}.n, '')",
         row=f"{ROW} * {len(turned)} + {_ITEM}.i",
+        source=f"(SELECT {inner}, {spread} AS {_ITEM} FROM {chain.previous})",
     )  # fmt: skip
-    last = chain.steps[-1]
-    spread = f"unnest(CASE WHEN {OUT} IS NULL THEN {listed} ELSE {none} END)"
-    sql = last.sql.replace(
-        f" FROM {previous}", f" FROM (SELECT {inner}, {spread} AS {_ITEM} FROM {previous})"
-    )
-    chain.steps[-1] = type(last)(rule.id, sql, last.columns)
 
 
 def add_aggregate(chain: Chain, rule: Aggregate) -> None:
