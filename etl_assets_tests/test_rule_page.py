@@ -10,7 +10,8 @@ from etl_assets.core.columns import Column
 from etl_assets.core.errors import EtlError
 from etl_assets.core.rules.kinds import Rule
 from etl_assets.core.rules.rule_set import RuleSet
-from etl_assets.rules.lint import Linted, columns_of, lint_rules, parse_rule_set
+from etl_assets.core.rules.versions import read_rules
+from etl_assets.rules.lint import Linted, columns_of, lint_rules
 from etl_assets.settings import Settings
 from etl_assets_tests.rule_pages import PAGE, filled, kinds, section
 
@@ -37,7 +38,7 @@ def kinds_without_example(page: str) -> list[str]:
         if not any(
             rule.kind == kind
             for block in blocks(sections.get(kind, ""))
-            for rule in rules_with_examples(parse_rule_set(block, kind))
+            for rule in rules_with_examples(read_rules(block, kind))
         )
     ]
 

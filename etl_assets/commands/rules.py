@@ -20,9 +20,9 @@ from etl_assets.core.rules.versions import (
     current_of,
     find_version,
     next_version,
+    read_rules,
 )
 from etl_assets.display.stores import err, out, say
-from etl_assets.rules.lint import parse_rule_set
 from etl_assets.settings import Settings
 from etl_assets.systems.protocols import RegistryStore
 
@@ -130,7 +130,7 @@ def publish(
     """
     draft = Draft.read(file, dataset_name)
     store = draft.settings.open_registry()
-    over = parse_rule_set(draft.text, draft.name).version
+    over = read_rules(draft.text, draft.name).version
     versions = store.rule_versions(draft.dataset.name)
     made = next_version(
         versions,

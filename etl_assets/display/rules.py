@@ -3,13 +3,13 @@
 import difflib
 from collections.abc import Sequence
 
-from rich import box
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from etl_assets.core.errors import DocumentError
 from etl_assets.core.rules.versions import RuleVersion
+from etl_assets.display.tables import new_table
 
 _DIGITS = 12
 """So many of a digest tell versions apart."""
@@ -19,8 +19,7 @@ _STYLES = {"+": "green", "-": "red", "@": "cyan"}
 
 def versions_table(versions: Sequence[RuleVersion]) -> Table:
     """Return versions, with who published each and what is wrong with those not to be read."""
-    names = ("version", "", "published (UTC)", "by", "digest", "comment")
-    table = Table(*names, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    table = new_table("version", "", "published (UTC)", "by", "digest", "comment")
     for version in versions:
         digest, problem = _digest(version)
         table.add_row(

@@ -3,13 +3,13 @@
 import sys
 from collections.abc import Sequence
 
-from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from etl_assets.core.registry_items import Stored
 from etl_assets.core.retention import Removal
+from etl_assets.display.tables import new_table
 
 _PIPE_WIDTH = 120
 out = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
@@ -23,7 +23,7 @@ def say(text: str, console: Console = out) -> None:
 
 def documents_table(documents: Sequence[Stored]) -> Table:
     """Return documents with their versions, and what is wrong with those that are not read."""
-    table = _table("document", "version", "by", "at (UTC)", "")
+    table = new_table("document", "version", "by", "at (UTC)", "")
     for stored in documents:
         state = "removed" if stored.removed else f"[red]{escape(stored.fault)}[/]"
         table.add_row(
@@ -47,7 +47,7 @@ def document_rows(documents: Sequence[Stored]) -> list[dict[str, object]]:
 
 def removals_table(removals: Sequence[Removal]) -> Table:
     """Return the folders that may go, with their size and why."""
-    table = _table("folder", "objects", "MiB", "newest (UTC)", "why")
+    table = new_table("folder", "objects", "MiB", "newest (UTC)", "why")
     for removal in removals:
         folder = removal.folder
         table.add_row(
@@ -72,7 +72,3 @@ def removal_rows(removals: Sequence[Removal]) -> list[dict[str, object]]:
         }
         for removal in removals
     ]
-
-
-def _table(*columns: str) -> Table:
-    return Table(*columns, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)

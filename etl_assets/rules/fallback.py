@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from etl_assets.core.datasets import Dataset
 from etl_assets.core.errors import DocumentError, RuleError, StagingError
 from etl_assets.core.manifest import Fallback, Load, Stage
-from etl_assets.core.rules.kept import read_rules
 from etl_assets.core.rules.rule_set import RuleSet
+from etl_assets.core.rules.versions import read_rules
 from etl_assets.core.stand_ins import stand_ins
 from etl_assets.kept import stage_of
 from etl_assets.systems.protocols import RegistryStore, Staging, Warehouse

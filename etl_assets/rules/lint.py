@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from etl_assets.core.campaigns import Campaign, Scalar
 from etl_assets.core.columns import Column
 from etl_assets.core.datasets import Dataset
-from etl_assets.core.documents import Document
 from etl_assets.core.errors import DocumentError, RuleError
 from etl_assets.core.registry import Registry
 from etl_assets.core.rules.compile import compile_rules
 from etl_assets.core.rules.expressions import nearest
 from etl_assets.core.rules.rule_set import RuleSet
+from etl_assets.core.rules.versions import read_rules
 from etl_assets.kept import latest_extract
 from etl_assets.rules.check import check_types
 from etl_assets.rules.engine import engine
@@ -37,18 +37,6 @@ class Linted:
     notes: tuple[str, ...] = ()
 
 
-def parse_rule_set(text: str, source: str) -> RuleSet:
-    """Return what a document says.
-
-    Raises:
-        DocumentError: Naming line and field of everything that is wrong.
-    """
-    document = Document(text, source)
-    if document.data is None:
-        raise DocumentError(source, ["it is empty; write `rules: []` if that is meant"])
-    return document.validate(RuleSet, document.data)
-
-
 def lint_rules(
     text: str,
     source: str,
@@ -72,7 +60,7 @@ def lint_rules(
         DocumentError: When the document is not valid, or an example does not hold.
         RuleError: When a rule does not fit the columns, naming it.
     """
-    rule_set = parse_rule_set(text, source)
+    rule_set = read_rules(text, source)
     notes = [
         f"The override of {key} has no effect: no campaign has that key"
         f"{nearest(key, registry.campaigns)}."

@@ -9,9 +9,8 @@ from etl_assets.core.datasets import Dataset
 from etl_assets.core.errors import DocumentError, PermanentError, RuleError, StagingError
 from etl_assets.core.manifest import Extract, Load, Stage, inputs_digest
 from etl_assets.core.registry import Registry
-from etl_assets.core.rules.kept import read_rules
 from etl_assets.core.rules.rule_set import RuleSet
-from etl_assets.core.rules.versions import RuleVersion
+from etl_assets.core.rules.versions import RuleVersion, read_rules
 from etl_assets.kept import extract_of, latest_extract, stage_of
 from etl_assets.systems.protocols import RegistryStore, Staging, Warehouse
 

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from etl_assets.core.errors import DocumentError
-from etl_assets.core.rules.kept import SHOWN_LINES, read_rules, rules_markdown, rules_text
+from etl_assets.core.rules.kept import SHOWN_LINES, rules_markdown, rules_text
 from etl_assets.core.rules.rule_set import RuleSet
+from etl_assets.core.rules.versions import read_rules
 
 KINDS: list[dict[str, Any]] = [
     {"kind": "select", "columns": ["a", "q_*"]},

@@ -121,3 +121,9 @@ def test_a_text_is_read_once_and_what_is_wrong_with_it_is_named_each_time() -> N
     for source in ("here", "there"):
         with pytest.raises(DocumentError, match=rf"{source} is not valid: line 3: .*.kep`"):
             read_rules(text.replace("keep", "kep"), source)
+
+
+@pytest.mark.parametrize("text", ["", "# nothing yet\n", "---\n"])
+def test_an_empty_text_is_no_rule_set(text: str) -> None:
+    with pytest.raises(DocumentError, match="it is empty; write `rules: \\[\\]` if that is meant"):
+        read_rules(text, "here")

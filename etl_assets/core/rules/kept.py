@@ -4,28 +4,18 @@ import re
 
 import yaml
 
-from etl_assets.core.documents import Document
 from etl_assets.core.errors import DocumentError
 from etl_assets.core.rules.rule_set import RuleSet
+from etl_assets.core.rules.versions import read_rules
 
 SHOWN_LINES = 60
 
 
 def rules_text(rule_set: RuleSet) -> str:
-    """Return a rule set as the YAML that a person would have written; `read_rules` reads it."""
+    """Return a rule set as the YAML that a person would have written; `versions.read_rules` reads it."""
     text = _written(rule_set, readable=True)
     # PyYAML breaks lines at U+0085 where it does not read one; escaped, it reads every character.
     return text if _says(text, rule_set) else _written(rule_set, readable=False)
-
-
-def read_rules(text: str, source: str) -> RuleSet:
-    """Return the rule set of a text; `source` names it in errors.
-
-    Raises:
-        DocumentError: When it holds none.
-    """
-    document = Document(text, source)
-    return document.validate(RuleSet, document.data)
 
 
 def rules_markdown(text: str) -> str:

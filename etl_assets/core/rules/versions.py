@@ -86,6 +86,8 @@ def read_rules(text: str, source: str) -> RuleSet:
 @lru_cache(maxsize=16)
 def _read_rules(text: str) -> RuleSet:
     document = Document(text, "rules")
+    if document.data is None:
+        raise DocumentError("rules", ["it is empty; write `rules: []` if that is meant"])
     return document.validate(RuleSet, document.data)
 
 
