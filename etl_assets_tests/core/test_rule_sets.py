@@ -231,3 +231,16 @@ def test_an_override_that_does_not_fit_its_rule_set_is_refused(
 ) -> None:
     with pytest.raises(ValidationError, match=message):
         overridden(override)
+
+
+def test_a_table_that_only_an_override_looks_into_counts_in_the_digest() -> None:
+    lookup = {"id": "l", "kind": "lookup", "table": "t", "on": {"a": "k"}, "columns": {"v": "v"}}
+
+    def digest(value: str, *overrides: dict[str, Any]) -> str:
+        table = {"columns": {"k": "text", "v": "text"}, "rows": [["x", value]]}
+        document = {"rules": RULES, "tables": {"t": table}, "overrides": {"SP17": list(overrides)}}
+        return RuleSet.model_validate(document).digest
+
+    added = {"add": lookup, "before": "two"}
+    assert digest("one", added) != digest("two", added)
+    assert digest("one", {"disable": "two"}) == digest("two", {"disable": "two"})

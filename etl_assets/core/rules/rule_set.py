@@ -88,7 +88,7 @@ class RuleSet(BaseModel):
                     for key in sorted(self.overrides)
                 }
             )
-        used = {rule.table for rule in self.rules if isinstance(rule, Lookup) and rule.table}
+        used = {rule.table for rule in self._lookups if rule.table}
         if used:
             content.append({name: self.tables[name].model_dump(mode="json") for name in used})
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
@@ -96,9 +96,14 @@ class RuleSet(BaseModel):
     @property
     def looked_up_datasets(self) -> list[str]:
         """The datasets whose extracts the rules of any campaign look values up in, sorted."""
-        every = [*self.rules, *(r for key in self.overrides for r in self._overridden(key))]
-        found = {rule.dataset for rule in every if isinstance(rule, Lookup)}
+        found = {rule.dataset for rule in self._lookups}
         return sorted(name for name in found if name)
+
+    @property
+    def _lookups(self) -> list[Lookup]:
+        """The lookups of every campaign's rules."""
+        every = [*self.rules, *(rule for key in self.overrides for rule in self._overridden(key))]
+        return [rule for rule in every if isinstance(rule, Lookup)]
 
     def _overridden(self, key: str) -> tuple[Rule, ...]:
         made = list(self.rules)
