@@ -10,6 +10,7 @@ shown in the UI are those of the actual systems.
 """
 
 import time
+from collections.abc import Iterator
 
 import dagster as dg
 
@@ -20,8 +21,14 @@ from etl_assets.core.errors import PermanentError
 from etl_assets.core.manifest import Extract, Fallback, Stage
 from etl_assets.core.rules.rule_set import RuleSet
 from etl_assets.failures import reported_to_dagster
+from etl_assets.held import follows_source_result, follows_source_spec
 from etl_assets.kept import extract_manifest
-from etl_assets.metadata import extract_metadata, load_metadata, stage_metadata
+from etl_assets.metadata import (
+    extract_metadata,
+    held_metadata,
+    load_metadata,
+    stage_metadata,
+)
 from etl_assets.observations import CAMPAIGNS_KEY, inherited, latest, read_version, rules_key
 from etl_assets.partitions import CAMPAIGNS
 from etl_assets.references import is_forced, previous_reference, required_reference
@@ -198,10 +205,12 @@ def _redshift_table(dataset: Dataset, settings: Settings) -> dg.AssetsDefinition
         pool="warehouse",
         group_name=dataset.name,
         owners=_owners(dataset),
+        output_required=False,  # a load that is held materializes nothing
+        check_specs=[follows_source_spec(key)],
     )
     def redshift_table(
         context: dg.AssetExecutionContext, staging: StagingResource, warehouse: WarehouseResource
-    ) -> dg.MaterializeResult[None]:
+    ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         started = time.monotonic()
         with reported_to_dagster(context):
             store = staging.open()
@@ -215,29 +224,41 @@ def _redshift_table(dataset: Dataset, settings: Settings) -> dg.AssetsDefinition
                 run_id=context.run.run_id,
                 force=is_forced(context),
             )
-            unchanged = made.run_id != context.run.run_id
+            table_records = sum(opened.slices(dataset).values())
+        if staged.notice:
+            context.log.warning(f"{staged.campaign_key}: {staged.notice}")
+        if made.follows_source:
+            since = f" (unchanged since load {made.row.load_id})"
             context.log.info(
-                f"{made.campaign_key}: {made.proof}"
-                f"{' (unchanged since load ' + made.load_id + ')' if unchanged else ''}"
+                f"{staged.campaign_key}: {made.row.proof}"
+                f"{since if made.status == 'unchanged' else ''}"
             )
-            if staged.notice:
-                context.log.warning(f"{made.campaign_key}: {staged.notice}")
-            return dg.MaterializeResult(
+            yield dg.MaterializeResult(
                 metadata=load_metadata(
-                    made,
+                    made.row,
                     staged,
                     store,
                     manifest=pipeline.stage_path(staged),
                     warehouse_url=warehouse.url,
-                    table_records=sum(opened.slices(dataset).values()),
+                    table_records=table_records,
                     seconds=time.monotonic() - started,
-                    unchanged=unchanged,
+                    unchanged=made.status == "unchanged",
                 ),
-                data_version=dg.DataVersion(made.inputs_digest),
+                data_version=dg.DataVersion(made.row.inputs_digest),
                 tags=inherited(
-                    latest(context.instance, upstream, made.campaign_key), rules_key(dataset)
+                    latest(context.instance, upstream, staged.campaign_key), rules_key(dataset)
                 ),
             )
+        else:
+            context.log.warning(f"{staged.campaign_key}: {made.reason}")
+            context.log_event(
+                dg.AssetObservation(
+                    key,
+                    partition=staged.campaign_key,
+                    metadata=held_metadata(made.status, made.reason, made.row, staged),
+                )
+            )
+        yield follows_source_result(key, made)
 
     return redshift_table
 

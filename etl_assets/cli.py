@@ -241,11 +241,12 @@ def run_refresh(
             out.print(f"\n{count} {noun} in {time.monotonic() - began:.1f} s.")
         if removed:
             out.print(f"Removed, no longer due: {'; '.join(removed)}")
-    for told in (r for r in results if r.error or r.fallback):
-        say(told.error or told.fallback, f"{told.key} {told.dataset}:")
+    for told in (r for r in results if r.error or r.fallback or r.held):
+        for sentence in filter(None, (told.error, told.held, told.fallback)):
+            say(sentence, f"{told.key} {told.dataset}:")
     if prune_error:
         say(prune_error, "Not removed:")
-    return any(r.error for r in results) or bool(prune_error)
+    return any(r.error or r.status == "held" for r in results) or bool(prune_error)
 
 
 def _due(registry: Registry, day: dt.date | None) -> list[str]:

@@ -20,6 +20,9 @@ REFERENCE = "etl_assets/manifest"
 FALLBACK = "fallback"
 """Why other rules than the current ones were applied; absent when they were not."""
 
+HELD = "held"
+"""Why a load did not replace the slice, and what to do; absent when it did."""
+
 _SHOWN_REJECTS = 20
 Metadata = dict[str, dg.MetadataValue]
 
@@ -129,6 +132,20 @@ def load_metadata(
         "rules_sha256": dg.MetadataValue.text(load.rules_digest),
         **_rules(stage, staging),
         **_objects(stage.parts, stage.bytes, seconds, unchanged=unchanged),
+    }
+
+
+def held_metadata(status: str, reason: str, row: Load, staged: Stage) -> Metadata:
+    """Return what is shown of a load that did not replace the slice, and why."""
+    return {
+        HELD: dg.MetadataValue.text(reason),
+        "status": dg.MetadataValue.text(status),
+        "load_id": dg.MetadataValue.text(row.load_id),
+        "dagster/partition_row_count": dg.MetadataValue.int(row.records),
+        "staged_records": dg.MetadataValue.int(staged.records),
+        "source_records": dg.MetadataValue.int(staged.source_records),
+        "filtered": dg.MetadataValue.int(staged.filtered),
+        "rejected": dg.MetadataValue.int(staged.rejected),
     }
 
 

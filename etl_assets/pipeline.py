@@ -12,11 +12,13 @@ import datetime as dt
 import hashlib
 import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from etl_assets.core.campaigns import Campaign
 from etl_assets.core.datasets import Dataset, check_bindings
 from etl_assets.core.errors import ProofError
+from etl_assets.core.guards import objections
 from etl_assets.core.manifest import (
     Extract,
     Fallback,
@@ -26,8 +28,10 @@ from etl_assets.core.manifest import (
     copy_manifest,
     inputs_digest,
 )
+from etl_assets.core.orders import Order, SupersededError, order_load
 from etl_assets.core.rules.kept import rules_text
 from etl_assets.core.rules.rule_set import RuleSet
+from etl_assets.core.standing import Status, decide, standing_of, waits
 from etl_assets.kept import extract_manifest
 from etl_assets.received import check_primary_key, check_received, write_parquet, write_rejects
 from etl_assets.rules.transform import LookedUp, transform
@@ -172,6 +176,7 @@ def stage(
             on_schema_change=dataset.on_schema_change,
             distribution_key=dataset.distribution_key,
             sort_keys=dataset.sort_keys,
+            season_end=campaign.end,
             staged_at=staged_at,
         )
         left_out = made.filtered + made.rejected
@@ -188,6 +193,27 @@ def stage(
     return staged
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """What became of a load.
+
+    Attributes:
+        row: Of the ledger: that of the load; or the one that made the slice what it is and
+            stays. Of a load that is held, the hold.
+        status: `loaded`, `unchanged`, `kept` or `held`; see `Status`.
+        reason: Why it is kept or held, and what to do; empty otherwise.
+    """
+
+    row: Load
+    status: Status
+    reason: str = ""
+
+    @property
+    def follows_source(self) -> bool:
+        """Whether the slice has what was staged."""
+        return self.status in ("loaded", "unchanged")
+
+
 def load(
     dataset: Dataset,
     staged: Stage,
@@ -196,28 +222,84 @@ def load(
     *,
     run_id: str | None,
     force: bool = False,
-) -> Load:
+) -> Loaded:
     """Replace the campaign's slice of the target table with the staged records.
 
-    When the slice was last loaded from the same inputs and still has as many records, the
-    row of that load is returned and nothing is changed, unless forced.
+    Nothing is changed when the slice was last loaded from the same inputs and still has as
+    many records, unless forced; when somebody decided that it stays; or when a guard of the
+    dataset holds the load for approval.
 
     Raises:
-        ProofError: When counts differ; the slice is what it was.
+        ProofError: When source, stage and table are not equal; the slice is what it was.
         WarehouseError: When the warehouse refuses the load; the slice is what it was.
         StagingError: When a part is missing or was changed.
         TransientError: When the warehouse is busy; a retry is safe.
     """
+    for last in (False, False, True):
+        try:
+            return _load(dataset, staged, staging, warehouse, run_id=run_id, force=force)
+        except SupersededError:
+            if last:
+                raise
+    raise AssertionError  # the last attempt returns or raises
+
+
+def _load(
+    dataset: Dataset,
+    staged: Stage,
+    staging: Staging,
+    warehouse: Warehouse,
+    *,
+    run_id: str | None,
+    force: bool,
+) -> Loaded:
     key = staged.campaign_key
-    current = warehouse.current(dataset, key)
-    same = current is not None and current.inputs_digest == staged.inputs_digest and not force
-    if current and same and warehouse.slices(dataset).get(key, 0) == current.records:
-        return current
-    path = stage_path(staged)
-    earlier = warehouse.loads(dataset=dataset.name, key=key)
-    if any(row.load_id == staged.load_id for row in earlier):
-        staged = staged.model_copy(update={"load_id": new_id(_now())})
-    return warehouse.load(staged, staging, stage_path=path, run_id=run_id)
+    rows = warehouse.loads(dataset=dataset.name, key=key)
+    standing = standing_of(rows)
+    records = warehouse.slices(dataset).get(key, 0)
+    decision = decide(standing, staged, records=records, force=force)
+    order = replace(order_load(staged, stage_path(staged), run_id=run_id), over=standing.newest)
+    if any(row.load_id == staged.load_id for row in rows):
+        order = replace(order, load_id=new_id(_now()))
+    if not decision.load:
+        if decision.settled:
+            warehouse.commit([_settle(order, decision.settled)], staging)
+        row = standing.current or standing.kept
+        assert row is not None  # noqa: S101  (what is not loaded has a reason in a row)
+        return Loaded(row, decision.status, decision.reason)
+    if found := _objections(dataset, staged, records):
+        waiting = standing.waiting
+        if waiting is None or waiting.inputs_digest != staged.inputs_digest:
+            hold = replace(order, kind="hold", reason="; ".join(found)[:_REASON_CHARACTERS])
+            (waiting,) = warehouse.commit([hold], staging)
+        return Loaded(waiting, "held", waits(waiting))
+    (row,) = warehouse.commit([order], staging)
+    return Loaded(row, "loaded")
+
+
+def _settle(order: Order, hold: Load) -> Order:
+    return replace(
+        order,
+        kind="release",
+        load_id=new_id(_now()),
+        stage=None,
+        stage_path=None,
+        about=hold.load_id,
+        undoes=hold.inputs_digest,
+        reason="source and rules give what is loaded again",
+        made_by=None,
+    )
+
+
+def _objections(dataset: Dataset, staged: Stage, records: int) -> list[str]:
+    return objections(
+        dataset.guards,
+        staged,
+        records=records,
+        non_nulls={},
+        staged_non_nulls={},
+        today=_now().date(),
+    )
 
 
 def stage_path(staged: Stage) -> str:
@@ -226,6 +308,9 @@ def stage_path(staged: Stage) -> str:
     Beside it stands `manifest.json`, which COPY reads: all it may hold is the parts.
     """
     return f"{staged.copy_manifest.rpartition('/')[0]}/sidecar.json"
+
+
+_REASON_CHARACTERS = 1024
 
 
 def new_id(moment: dt.datetime) -> str:

@@ -16,7 +16,7 @@ from etl_assets.core.errors import PermanentError
 from etl_assets.core.registry import Registry
 from etl_assets.definitions import build_defs
 from etl_assets.home import COMMAND_LINE_TAG, REPOSITORY_TAGS, end_dead_runs
-from etl_assets.metadata import FALLBACK
+from etl_assets.metadata import FALLBACK, HELD
 from etl_assets.partitions import keys_in_flight, sync_partitions
 from etl_assets.references import FORCE_TAG
 from etl_assets.resources import revision_tags
@@ -128,6 +128,9 @@ class Refresh:
         loads = {
             event.asset_key: event.step_materialization_data.materialization.metadata
             for event in result.get_asset_materialization_events()
+        } | {
+            event.asset_key: event.asset_observation_data.asset_observation.metadata
+            for event in result.get_asset_observation_events()
         }
         return [
             self._result(
@@ -149,10 +152,10 @@ class Refresh:
         names = self.settings.datasets
         own = [error for step, error in errors.items() if _owner(step, names) == dataset.name]
         error = "; ".join(own) or ("" if metadata else "The run ended before the load.")
-        status = "failed" if error else "unchanged" if shown.get("unchanged") else "loaded"
+        status = "unchanged" if shown.get("unchanged") else str(shown.get("status", "loaded"))
         return KeyResult(
             dataset=dataset.name,
-            status=status,
+            status="failed" if error else status,
             source_records=int(str(shown.get("source_records", 0))),
             loaded_records=int(str(shown.get("dagster/partition_row_count", 0))),
             filtered=int(str(shown.get("filtered", 0))),
@@ -163,6 +166,7 @@ class Refresh:
             run_id=run_id,
             error=error,
             fallback=str(shown.get(FALLBACK, "")),
+            held=str(shown.get(HELD, "")),
             **self._season(key),
         )
 

@@ -8,10 +8,11 @@ class KeyResult:
     """What a refresh did to one key in one dataset.
 
     Attributes:
-        status: `loaded`, `unchanged` or `failed`.
+        status: `loaded`, `unchanged`, `kept`, `held` or `failed`.
         seconds: Wall time of the key's run, all its datasets together.
         proof: The counts that agreed; empty when it failed.
         error: Why it failed, and what to do; empty when it did not.
+        held: Why the slice was kept as it is, or waits for approval; empty otherwise.
         fallback: Why it was made with earlier rules; empty when it was made with the current.
     """
 
@@ -30,6 +31,7 @@ class KeyResult:
     run_id: str
     error: str = ""
     fallback: str = ""
+    held: str = ""
 
     def as_dict(self) -> dict[str, object]:
         """Return the fields, for JSON."""

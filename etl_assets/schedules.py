@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Collection
+from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 import dagster as dg
@@ -10,14 +11,16 @@ from etl_assets.assets import chain_keys, table_key
 from etl_assets.core.changes import keys_to_prune
 from etl_assets.core.datasets import Dataset
 from etl_assets.core.manifest import Load
+from etl_assets.core.orders import order_for
 from etl_assets.core.registry import Registry
+from etl_assets.core.standing import standing_of
 from etl_assets.failures import reported_to_dagster
 from etl_assets.metadata import prune_metadata
 from etl_assets.partitions import describe_changes, sync_partitions
 from etl_assets.pipeline import new_id
-from etl_assets.resources import RegistryResource, WarehouseResource, revision_tags
+from etl_assets.resources import RegistryResource, StagingResource, WarehouseResource, revision_tags
 from etl_assets.settings import Settings
-from etl_assets.systems.protocols import Warehouse
+from etl_assets.systems.protocols import Staging, Warehouse
 
 REFRESH_JOB = "refresh"
 PRUNE_JOB = "prune"
@@ -120,6 +123,7 @@ def build_prune_job(settings: Settings) -> dg.JobDefinition:
         context: dg.OpExecutionContext,
         config: PruneConfig,
         registry: RegistryResource,
+        staging: StagingResource,
         warehouse: WarehouseResource,
     ) -> None:
         with reported_to_dagster(context):
@@ -129,6 +133,7 @@ def build_prune_job(settings: Settings) -> dg.JobDefinition:
                 for load in prune_dataset(
                     dataset,
                     opened,
+                    staging.open(),
                     due=due_in(dataset, read, config.due),
                     uncertain=set(read.problems),
                     run_id=context.run_id,
@@ -158,6 +163,7 @@ def build_prune_job(settings: Settings) -> dg.JobDefinition:
 def prune_dataset(
     dataset: Dataset,
     warehouse: Warehouse,
+    staging: Staging,
     *,
     due: set[str],
     uncertain: set[str],
@@ -165,6 +171,8 @@ def prune_dataset(
     allow_mass_removal: bool,
 ) -> list[Load]:
     """Remove the slices of keys that left the calendar, each in its own transaction.
+
+    A slice that a person put on hold stays.
 
     Raises:
         MassRemovalError: When more than half of the table's keys would go; none goes.
@@ -176,10 +184,14 @@ def prune_dataset(
         uncertain=uncertain,
         allow_mass_removal=allow_mass_removal,
     )
-    now = dt.datetime.now(dt.UTC)
-    return [
-        warehouse.prune(dataset, key, load_id=new_id(now), run_id=run_id, at=now) for key in gone
-    ]
+    removed = []
+    for key in gone:
+        standing = standing_of(warehouse.loads(dataset=dataset.name, key=key))
+        if standing.kept is None:
+            order = order_for("prune", dataset, key, new_id(dt.datetime.now(dt.UTC)))
+            order = replace(order, over=standing.newest, run_id=run_id)
+            removed += warehouse.commit([order], staging)
+    return removed
 
 
 def due_in(dataset: Dataset, registry: Registry, due: Collection[str]) -> set[str]:

@@ -45,6 +45,10 @@ class Chain:
 
     def load(self, staged: Stage, *, force: bool = False) -> Load:
         """Load what was staged."""
+        return self.load_as(staged, force=force).row
+
+    def load_as(self, staged: Stage, *, force: bool = False) -> pipeline.Loaded:
+        """Load what was staged, and say what became of it."""
         return pipeline.load(
             self.settings.datasets[self.dataset],
             staged,

@@ -27,6 +27,9 @@ rules:
   - {id: sold-on, kind: derive, column: sold_on, type: date, expression: CAST(sold_at AS DATE)}
 """
 
+MAY_BE_EMPTIED = "guards: {emptied: false}\n" + DATASET
+"""The dataset, where nobody has to approve that a slice is emptied."""
+
 COUNTS = {"SP17": 14, "SU17": 16, "AU17": 13}
 """Records of each campaign."""
 

@@ -39,6 +39,7 @@ def look_again(
 def test_the_check_passes_after_a_load(platform: Platform) -> None:
     evaluations = platform.run("SP17").get_asset_check_evaluations()
     assert {e.check_name: e.passed for e in evaluations} == {
+        "follows_source": True,
         "rule_examples_hold": True,
         "slice_equals_ledger": True,
     }
@@ -88,6 +89,7 @@ def test_a_refresh_mends_what_the_check_found(platform: Platform) -> None:
     platform.warehouse_sql("DELETE FROM sales WHERE sale_id = 3")
     evaluations = platform.run("SP17").get_asset_check_evaluations()
     assert {e.check_name: e.passed for e in evaluations} == {
+        "follows_source": True,
         "rule_examples_hold": True,
         "slice_equals_ledger": True,
     }

@@ -12,6 +12,7 @@ from sqlglot import exp
 from etl_assets.core.columns import Column, ColumnName, ColumnType
 from etl_assets.core.documents import Document
 from etl_assets.core.errors import DocumentError, PermanentError
+from etl_assets.core.guards import Guards
 from etl_assets.core.policies import Policies
 from etl_assets.core.rules.kinds import Rule
 from etl_assets.core.rules.rule_set import RuleSet
@@ -53,6 +54,7 @@ class Dataset(BaseModel):
             `wait` leaves that to the next refresh, and the UI shows what is out of step.
         fallback: `last_good_rules` loads with the version of the last load when a newer one
             fails on today's data, and says so; `none` fails the campaign.
+        guards: What holds a load for approval.
         max_rejected: More rejected records than this fail the campaign; None: any number.
         on_schema_change: `evolve` adds columns to the table (and widens texts where the
             warehouse limits them), and a column that is gone is NULL from then on; `freeze`
@@ -74,6 +76,7 @@ class Dataset(BaseModel):
     policies: Policies = Policies()
     on_rule_change: Literal["wait", "apply"] = "wait"
     fallback: Literal["none", "last_good_rules"] = "none"
+    guards: Guards = Guards()
     max_rejected: int | None = Field(default=None, ge=0)
     on_schema_change: Literal["evolve", "freeze"] = "evolve"
     distribution_key: ColumnName | None = None

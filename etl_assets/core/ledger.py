@@ -4,11 +4,11 @@ Both warehouses write the same ledger in the load's own transaction.
 """
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
-from etl_assets.core.datasets import Dataset
 from etl_assets.core.errors import ProofError
 from etl_assets.core.manifest import Load, Stage
+from etl_assets.core.orders import Order
 from etl_assets.core.sql import column_list, quote_identifier, quote_table
 
 SCHEMA = "etl_assets"
@@ -35,6 +35,10 @@ _TYPES = {
     "proof": "VARCHAR(1024) NOT NULL",
     "started_at": "TIMESTAMPTZ NOT NULL",
     "committed_at": "TIMESTAMPTZ NOT NULL",
+    "reason": "VARCHAR(1024)",
+    "made_by": "VARCHAR(256)",
+    "about": "VARCHAR(64)",
+    "undoes": "VARCHAR(64)",
 }
 
 CREATE_LEDGER = (
@@ -44,14 +48,40 @@ CREATE_LEDGER = (
 """The ledger's DDL, as DuckDB and Redshift both read it."""
 
 
-def select_loads(tail: str) -> str:
-    """Return the SELECT of ledger rows, for `read_loads`; `tail` is WHERE and what follows."""
-    return f"SELECT {column_list(_TYPES)} FROM {LEDGER} {tail}"
+def add_columns(there: Collection[str]) -> list[str]:
+    """Return the DDL that gives the ledger of an earlier release the columns it lacks.
+
+    A statement per column: Redshift takes no more at once.
+    """
+    return [
+        f"ALTER TABLE {LEDGER} ADD COLUMN {quote_identifier(name)} {_added(kind)}"
+        for name, kind in _TYPES.items()
+        if name not in there
+    ]
 
 
-def read_loads(rows: Iterable[Sequence[object]]) -> list[Load]:
+def select_loads(tail: str, there: Collection[str] = _TYPES) -> str:
+    """Return the SELECT of ledger rows, for `read_loads`.
+
+    Args:
+        tail: WHERE and what follows.
+        there: The columns that the ledger has; that of an earlier release has fewer.
+    """
+    return f"SELECT {column_list(_present(there))} FROM {LEDGER} {tail}"
+
+
+def read_loads(rows: Iterable[Sequence[object]], there: Collection[str] = _TYPES) -> list[Load]:
     """Return what the rows of `select_loads` say."""
-    return [Load.model_validate(dict(zip(_TYPES, row, strict=True))) for row in rows]
+    names = _present(there)
+    return [Load.model_validate(dict(zip(names, row, strict=True))) for row in rows]
+
+
+def _present(there: Collection[str]) -> list[str]:
+    return [name for name in _TYPES if name in there]
+
+
+def _added(kind: str) -> str:
+    return kind.replace(" NOT NULL", " DEFAULT 0")  # only counts were ever added so
 
 
 def insert_load(row: Load, mark: str) -> tuple[str, list[object]]:
@@ -87,7 +117,7 @@ def prove_load(stage: Stage, loaded: int) -> None:
         )
 
 
-def prove_prune(dataset: Dataset, key: str, *, total: int, gone: int, left: int) -> None:
+def prove_prune(order: Order, *, total: int, gone: int, left: int) -> None:
     """Check that a removal left every other record.
 
     Raises:
@@ -95,33 +125,74 @@ def prove_prune(dataset: Dataset, key: str, *, total: int, gone: int, left: int)
     """
     if left != total - gone:
         raise ProofError(
-            f"The removal of {key} from {dataset.table} would leave {left:,} records instead of"
-            f" {total - gone:,}; it was rolled back.",
+            f"{order} would leave {left:,} records instead of {total - gone:,}; it was rolled"
+            " back.",
             "Run `etl-assets doctor`, then try again.",
         )
 
 
-def load_row(
-    stage: Stage,
+def row_of(
+    order: Order,
     *,
-    stage_path: str,
-    run_id: str | None,
-    replaced: int,
+    records: int,
+    replaced: int = 0,
+    total: int = 0,
     started_at: dt.datetime,
     committed_at: dt.datetime,
 ) -> Load:
-    """Return the ledger row of a load whose counts have been proven."""
-    shared = stage.model_dump(include=set(Load.model_fields) & set(Stage.model_fields))
+    """Return the ledger row of an order whose counts have been proven.
+
+    Args:
+        order: What was done.
+        records: Records of the slice now.
+        replaced: Records of the slice before, if they were replaced or removed.
+        total: Of a prune, the records of the table before it.
+        started_at: When the transaction began.
+        committed_at: When this row was made.
+    """
+    stage = order.stage
+    shared = (
+        stage.model_dump(include=set(Load.model_fields) & set(Stage.model_fields))
+        if stage
+        else dict(_NOTHING_STAGED)
+    )
+    proofs = {
+        "load": _load_proof(stage) if stage else "",
+        "prune": f"{total:,} in the table - {replaced:,} of {order.campaign_key}"
+        f" = {total - replaced:,} left",
+    }
+    decided = {"load_id", "dataset", "table", "campaign_key", "kind", "run_id"}
+    decided |= {"reason", "made_by", "about", "undoes"}
     return Load(
-        **shared,
-        kind="load",
-        replaced_records=replaced,
-        stage=stage_path,
-        run_id=run_id,
-        proof=f"{stage.source_records:,} read{_reshaped(stage)} = {stage.records:,} loaded"
-        f" + {stage.filtered:,} filtered + {stage.rejected:,} rejected",
-        started_at=started_at,
-        committed_at=committed_at,
+        **{
+            **shared,
+            **{name: getattr(order, name) for name in decided},
+            "records": records,
+            "replaced_records": replaced,
+            "stage": order.stage_path,
+            "proof": proofs.get("load" if order.loaded else order.kind, ""),
+            "started_at": started_at,
+            "committed_at": committed_at,
+        }
+    )
+
+
+_NOTHING_STAGED: dict[str, object] = {
+    "source_records": 0,
+    "filtered": 0,
+    "rejected": 0,
+    "reshaped": 0,
+    "rule_version": 0,
+    "rules_digest": "",
+    "inputs_digest": "",
+    "extract_id": None,
+}
+
+
+def _load_proof(stage: Stage) -> str:
+    return (
+        f"{stage.source_records:,} read{_reshaped(stage)} = {stage.records:,} loaded"
+        f" + {stage.filtered:,} filtered + {stage.rejected:,} rejected"
     )
 
 
@@ -130,39 +201,3 @@ def _reshaped(stage: Stage) -> str:
     if not stage.reshaped:
         return ""
     return f" {'+' if stage.reshaped > 0 else '-'} {abs(stage.reshaped):,} reshaped"
-
-
-def prune_row(
-    dataset: Dataset,
-    key: str,
-    *,
-    load_id: str,
-    run_id: str | None,
-    total: int,
-    gone: int,
-    started_at: dt.datetime,
-    committed_at: dt.datetime,
-) -> Load:
-    """Return the ledger row of a removal whose counts have been proven."""
-    return Load(
-        load_id=load_id,
-        kind="prune",
-        dataset=dataset.name,
-        table=dataset.table,
-        campaign_key=key,
-        records=0,
-        replaced_records=gone,
-        source_records=0,
-        filtered=0,
-        rejected=0,
-        reshaped=0,
-        rule_version=0,
-        rules_digest="",
-        inputs_digest="",
-        extract_id=None,
-        stage=None,
-        run_id=run_id,
-        proof=f"{total:,} in the table - {gone:,} of {key} = {total - gone:,} left",
-        started_at=started_at,
-        committed_at=committed_at,
-    )

@@ -4,11 +4,15 @@ import datetime as dt
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from etl_assets.core.campaigns import CampaignKey, Scalar
 from etl_assets.core.columns import Column
+
+Kind = Literal["load", "rollback", "prune", "hold", "release"]
+"""What a row of the ledger says was done."""
 
 
 class _Reference(BaseModel):
@@ -154,6 +158,7 @@ class Stage(_Reference):
         on_schema_change: What a load may do to a table that does not fit.
         distribution_key: Redshift's, if the dataset names one.
         sort_keys: Redshift's.
+        season_end: The campaign's last day; None in stages of earlier releases.
     """
 
     dataset: str
@@ -181,6 +186,7 @@ class Stage(_Reference):
     on_schema_change: str
     distribution_key: str | None
     sort_keys: tuple[str, ...]
+    season_end: dt.date | None = None
     staged_at: dt.datetime
 
     @property
@@ -200,21 +206,31 @@ class Stage(_Reference):
 
 
 class Load(_Reference):
-    """One row of the ledger: a committed replacement or removal of one campaign's slice.
+    """One row of the ledger: what one committed transaction did to one campaign's slice.
 
     Attributes:
-        kind: `load`, or `prune` for the removal of a key that left the calendar.
-        records: Records of the slice after the load, counted in its transaction.
-        replaced_records: Records of the slice before it.
+        kind: `load`; `rollback`, a load of what an earlier load had; `prune`, the removal of a
+            key that left the calendar. These change the slice. `hold` keeps it as it is, and
+            `release` ends that.
+        records: Records of the slice after it, counted in its transaction.
+        replaced_records: Records of the slice before it; 0 when it was not touched.
         reshaped: As the stage's.
         proof: The counts that agreed: source + reshaped = loaded + filtered + rejected, staged
             = loaded = in the table.
-        stage: Path of the staged parts' manifest; None for a prune.
-        committed_at: When the transaction's ledger row was written, UTC.
+        stage: Path of the staged parts' manifest. Of a hold, the parts that wait for approval;
+            None when it is no guard's. None for a prune and a release.
+        committed_at: When the transaction's ledger row was written, UTC; later than that of
+            any earlier row of the key.
+        reason: Why, where somebody or a guard decided; None otherwise.
+        made_by: Who decided; None for what a refresh did.
+        about: The load that a rollback puts back, or the hold that a release or an approved
+            load ends.
+        undoes: The `inputs_digest` of what is not to be loaded again by itself: what a
+            rollback took away, or a release refused.
     """
 
     load_id: str
-    kind: str
+    kind: Kind
     dataset: str
     table: str
     campaign_key: str
@@ -233,6 +249,20 @@ class Load(_Reference):
     proof: str
     started_at: dt.datetime
     committed_at: dt.datetime
+    reason: str | None = None
+    made_by: str | None = None
+    about: str | None = None
+    undoes: str | None = None
+
+    @property
+    def changes_slice(self) -> bool:
+        """Whether it replaced or removed records."""
+        return self.kind in ("load", "rollback", "prune")
+
+    @property
+    def is_load(self) -> bool:
+        """Whether the slice has the records of its stage."""
+        return self.kind in ("load", "rollback")
 
     @property
     def seconds(self) -> float:

@@ -6,7 +6,7 @@ columns see to that).
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from etl_assets.core.columns import LOAD_COLUMNS, Column
@@ -17,7 +17,6 @@ from etl_assets.core.manifest import Stage
 from etl_assets.core.sql import column_list, quote_identifier, quote_literal, quote_table
 
 LOAD_TYPES = {"campaign_key": "VARCHAR(64)", "load_id": "VARCHAR(64)", "loaded_at": "TIMESTAMP"}
-STAGING_TABLE = quote_identifier("etl_staging")
 MAX_COLUMNS = 1_600
 _NAMES = {
     "VARCHAR": "character varying",
@@ -98,16 +97,22 @@ def alter_table(schema: str, table: str, change: SchemaChange) -> list[str]:
     return added + wider
 
 
-def create_staging(columns: Sequence[Column]) -> str:
-    """Return the DDL of the session's staging table: no keys, so it takes the least space."""
+def staging_table(number: int = 0) -> str:
+    """Return the name of a session's staging table; a transaction of several loads has several."""
+    return quote_identifier(f"etl_staging_{number}")
+
+
+def create_staging(columns: Sequence[Column], number: int = 0) -> str:
+    """Return the DDL of a staging table of the session: no keys, so it takes the least space."""
     types = {c.name: c.type.redshift for c in columns}
-    return f"CREATE TEMP TABLE {STAGING_TABLE} ({_definitions(types)}) DISTSTYLE EVEN"
+    return f"CREATE TEMP TABLE {staging_table(number)} ({_definitions(types)}) DISTSTYLE EVEN"
 
 
 def copy_staging(
     columns: Sequence[Column],
     null_token: str,
     manifest: str,
+    number: int = 0,
     *,
     iam_role: str,
     region: str | None,
@@ -120,7 +125,7 @@ def copy_staging(
     role = "IAM_ROLE default" if iam_role == "default" else f"IAM_ROLE {quote_literal(iam_role)}"
     return " ".join(
         [
-            f"COPY {STAGING_TABLE} ({column_list(c.name for c in columns)})",
+            f"COPY {staging_table(number)} ({column_list(c.name for c in columns)})",
             f"FROM {quote_literal(manifest)} {role}",
             *([f"REGION {quote_literal(region)}"] if region else []),
             f"MANIFEST FORMAT AS CSV NULL AS {quote_literal(null_token)} ZSTD",
@@ -134,14 +139,14 @@ def delete_slice(schema: str, table: str) -> str:
     return f"DELETE FROM {quote_table(schema, table)} WHERE campaign_key = %s"
 
 
-def insert_slice(schema: str, stage: Stage) -> str:
+def insert_slice(schema: str, stage: Stage, number: int = 0) -> str:
     """Return the INSERT of the staged records; its parameters are the three load columns."""
     names = column_list(c.name for c in stage.columns)
     loaded = column_list(LOAD_COLUMNS)
     values = ", ".join(staged_value(c, stage.null_token) for c in stage.columns)
     return (
         f"INSERT INTO {quote_table(schema, stage.table)} ({names}, {loaded})"
-        f" SELECT {values}, %s, %s, %s FROM {STAGING_TABLE}"
+        f" SELECT {values}, %s, %s, %s FROM {staging_table(number)}"
     )
 
 
@@ -162,9 +167,12 @@ def create_mutex(table: str) -> str:
     return f"CREATE TABLE IF NOT EXISTS {_mutex(table)} (held BOOLEAN)"
 
 
-def lock_mutex(table: str) -> str:
-    """Return the LOCK that comes first in every transaction that writes a target table."""
-    return f"LOCK {_mutex(table)}"
+def lock_mutexes(tables: Collection[str]) -> str:
+    """Return the LOCK that comes first in every transaction that writes target tables.
+
+    Always in the same sequence, so that nobody waits in a circle.
+    """
+    return f"LOCK {', '.join(_mutex(table) for table in sorted(tables))}"
 
 
 def mutex_name(table: str) -> str:

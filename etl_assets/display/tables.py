@@ -13,7 +13,13 @@ from etl_assets.core.manifest import Load
 from etl_assets.results import KeyResult
 from etl_assets.systems.protocols import Check
 
-_STATUS = {"loaded": "green", "unchanged": "cyan", "failed": "red"}
+_STATUS = {
+    "loaded": "green",
+    "unchanged": "cyan",
+    "kept": "yellow",
+    "held": "yellow",
+    "failed": "red",
+}
 
 
 def print_json(console: Console, content: object) -> None:

@@ -12,7 +12,8 @@ import pyarrow as pa
 from etl_assets.core.campaigns import Scalar
 from etl_assets.core.columns import Column
 from etl_assets.core.datasets import Dataset
-from etl_assets.core.manifest import Load, Part, Stage, Touched
+from etl_assets.core.manifest import Load, Part, Touched
+from etl_assets.core.orders import Order
 from etl_assets.core.registry import Registry
 from etl_assets.core.retention import StoredObject
 from etl_assets.core.rules.versions import RuleVersion
@@ -240,22 +241,22 @@ class Staging(Protocol):
 class Warehouse(Protocol):
     """The database readers use. Every change is one transaction with its ledger row."""
 
-    def load(self, stage: Stage, staging: Staging, *, stage_path: str, run_id: str | None) -> Load:
-        """Replace the campaign's slice of the table with the staged records.
+    def commit(self, orders: Sequence[Order], staging: Staging) -> list[Load]:
+        """Carry out orders, of different keys or one, in one transaction: all of them or none.
 
-        Loading the same stage again changes nothing and returns the first load's row.
+        Orders that were carried out before change nothing; their rows are returned.
+
+        Returns:
+            The rows of the ledger, in the sequence of the orders.
 
         Raises:
-            ProofError: When counts differ; the slice is what it was.
-            WarehouseError: When the warehouse refuses the load; the slice is what it was.
+            ProofError: When counts differ; every slice is what it was.
+            WarehouseError: When the warehouse refuses; every slice is what it was.
+            StagingError: When a staged part is missing or was changed.
+            SupersededError: When an order was decided on a row that is not the newest of its
+                key any more; to be decided again.
             TransientError: When the warehouse is busy or cannot be reached; a retry is safe.
         """
-        ...
-
-    def prune(
-        self, dataset: Dataset, key: str, *, load_id: str, run_id: str | None, at: dt.datetime
-    ) -> Load:
-        """Remove a campaign's slice from the table; errors as `load`."""
         ...
 
     def loads(
@@ -265,7 +266,7 @@ class Warehouse(Protocol):
         ...
 
     def current(self, dataset: Dataset, key: str) -> Load | None:
-        """Return the ledger row that made the key's slice what it is now."""
+        """Return the ledger row that made the key's slice what it is now; see `changes_slice`."""
         ...
 
     def slices(self, dataset: Dataset) -> dict[str, int]:

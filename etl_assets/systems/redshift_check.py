@@ -82,7 +82,7 @@ def _may_create(connection: pg.connection, schema: str) -> str:
 
 
 def _write_ledger(connection: pg.connection, sleep: Callable[[float], None]) -> str:
-    make_ledger(connection, None, sleep)
+    make_ledger(connection, (), sleep)
     with connection.cursor() as cursor:
         # Takes the rights of a load, and changes nothing: no row is inserted.
         cursor.execute(f"INSERT INTO {LEDGER} SELECT * FROM {LEDGER} WHERE false")

@@ -102,7 +102,7 @@ class _Probe:
         octets = f"TO_HEX({sql.staged_value(_COLUMNS[-1], _TOKEN)})"
         with self.connected() as connection, connection.cursor() as cursor:
             self._copy(cursor, text, "values")
-            cursor.execute(f'SELECT "number", "value", {octets} FROM {sql.STAGING_TABLE}')
+            cursor.execute(f'SELECT "number", "value", {octets} FROM {sql.staging_table()}')
             rows = cursor.fetchall()
             values = {number: value for number, value, _ in rows}
             hexadecimal = {number: shown for number, _, shown in rows}
@@ -133,7 +133,7 @@ class _Probe:
                 return
             cursor.execute(
                 'SELECT "number", CAST("value" AS VARCHAR(40)), CAST("moment" AS VARCHAR(40))'
-                f" FROM {sql.STAGING_TABLE}"
+                f" FROM {sql.staging_table()}"
             )
             read = {number: (date, moment) for number, date, moment in cursor.fetchall()}
         changed = [
@@ -166,7 +166,7 @@ class _Probe:
         mutex = quote_table(SCHEMA, f"probe_{self.name}_mutex")
         values = quote_table(SCHEMA, f"probe_{self.name}")
         with self.connected() as first, self.connected() as second:
-            make_ledger(first, None, time.sleep)
+            make_ledger(first, (), time.sleep)
             with self._tables(first, mutex, values), ThreadPoolExecutor(1) as pool:
                 try:
                     with first.cursor() as cursor:

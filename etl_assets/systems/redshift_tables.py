@@ -1,15 +1,23 @@
 """Redshift's catalog, the ledger and the target tables: what is there, and what is made."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import psycopg2
 import psycopg2.extensions as pg
 
 from etl_assets.core import redshift_sql as sql
 from etl_assets.core.errors import WarehouseError
-from etl_assets.core.ledger import CREATE_LEDGER, SCHEMA, insert_load, read_loads, select_loads
+from etl_assets.core.ledger import (
+    CREATE_LEDGER,
+    SCHEMA,
+    add_columns,
+    insert_load,
+    read_loads,
+    select_loads,
+)
 from etl_assets.core.manifest import Load, Stage
+from etl_assets.core.orders import Order
 from etl_assets.core.sql import quote_identifier
 from etl_assets.systems.redshift_errors import attempts, is_serialization_failure
 
@@ -18,18 +26,26 @@ _MADE_MEANWHILE = {"42P07", "42P06", "42701", "42710", "23505"}
 
 
 def make_ledger(
-    connection: pg.connection, table: str | None, sleep: Callable[[float], None]
+    connection: pg.connection, targets: Collection[str], sleep: Callable[[float], None]
 ) -> None:
-    """Create the ledger, and a target's mutex, when they are absent."""
+    """Create the ledger and the targets' mutexes when they are absent.
+
+    What the ledger of an earlier release lacks is added.
+    """
 
     def missing() -> list[str]:
-        wanted = []
         with connection.cursor() as cursor:
-            if not table_exists(cursor, SCHEMA, "loads"):
-                wanted = [f"CREATE SCHEMA IF NOT EXISTS {quote_identifier(SCHEMA)}", CREATE_LEDGER]
-            if table and not table_exists(cursor, SCHEMA, sql.mutex_name(table)):
-                wanted.append(sql.create_mutex(table))
-        return wanted
+            there = column_types(cursor, SCHEMA, "loads")
+            wanted = (
+                add_columns(there)
+                if there
+                else [f"CREATE SCHEMA IF NOT EXISTS {quote_identifier(SCHEMA)}", CREATE_LEDGER]
+            )
+            return wanted + [
+                sql.create_mutex(table)
+                for table in sorted(targets)
+                if not table_exists(cursor, SCHEMA, sql.mutex_name(table))
+            ]
 
     _run_ddl(connection, missing, sleep)
 
@@ -127,9 +143,24 @@ def column_types(cursor: pg.cursor, schema: str, table: str) -> dict[str, str]:
 
 
 def ledger_rows(cursor: pg.cursor, tail: str, parameters: Sequence[object]) -> list[Load]:
-    """Return rows of the ledger; `tail` is WHERE and what follows."""
-    cursor.execute(select_loads(tail), list(parameters))
-    return read_loads(cursor.fetchall())
+    """Return rows of the ledger; `tail` is WHERE and what follows. None when there is no ledger."""
+    there = column_types(cursor, SCHEMA, "loads")
+    if not there:
+        return []
+    cursor.execute(select_loads(tail, there), list(parameters))
+    return read_loads(cursor.fetchall(), there)
+
+
+def rows_of_key(cursor: pg.cursor, dataset: str, key: str) -> list[Load]:
+    """Return a key's rows of the ledger, newest first."""
+    tail = "WHERE dataset = %s AND campaign_key = %s ORDER BY committed_at DESC, load_id DESC"
+    return ledger_rows(cursor, tail, [dataset, key])
+
+
+def rows_of_orders(cursor: pg.cursor, orders: Sequence[Order]) -> list[Load]:
+    """Return the rows of orders that were carried out before; none when they were not."""
+    rows = [ledger_rows(cursor, "WHERE load_id = %s", [order.load_id]) for order in orders]
+    return [row for (row,) in rows] if all(rows) else []
 
 
 def write_ledger(cursor: pg.cursor, row: Load) -> None:

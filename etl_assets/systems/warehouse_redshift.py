@@ -14,7 +14,7 @@ read, for nothing writes a path twice.
 import contextlib
 import datetime as dt
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import psycopg2
 import psycopg2.extensions as pg
@@ -22,15 +22,16 @@ import psycopg2.extensions as pg
 from etl_assets.core import redshift_sql as sql
 from etl_assets.core.datasets import Dataset
 from etl_assets.core.errors import EtlError, StagingError, WarehouseError
-from etl_assets.core.ledger import SCHEMA, load_row, prove_load, prove_prune, prune_row
+from etl_assets.core.ledger import prove_load, prove_prune, row_of
 from etl_assets.core.manifest import Load, Stage, copy_manifest
+from etl_assets.core.orders import Order, after, check_over, describe_orders
 from etl_assets.core.sql import quote_identifier, quote_table
 from etl_assets.systems import redshift_tables as tables
 from etl_assets.systems.protocols import Check, Staging
 from etl_assets.systems.redshift_connect import RedshiftUrl, connect
 from etl_assets.systems.redshift_errors import explain, is_connection_lost
 from etl_assets.systems.redshift_load_error import describe_load_error, find_load_error
-from etl_assets.systems.redshift_publish import Publisher, Transaction
+from etl_assets.systems.redshift_publish import Publisher
 
 
 class RedshiftWarehouse:
@@ -57,57 +58,43 @@ class RedshiftWarehouse:
         self._patience_seconds = patience_seconds
         self._sleep = sleep
 
-    def load(self, stage: Stage, staging: Staging, *, stage_path: str, run_id: str | None) -> Load:
-        """Replace the campaign's slice with the staged records; see `Warehouse.load`."""
-        what = f"The load of {stage.dataset} for campaign {stage.campaign_key}"
-        manifest = staging.uri(stage.copy_manifest)
-        if stage.parts and not manifest.startswith("s3://"):
-            raise WarehouseError(
-                f"{what} cannot run: Redshift reads staged parts from S3, and they are at {manifest}.",
-                "Set ETL_ASSETS_STAGING to s3://BUCKET/PREFIX.",
-            )
+    def commit(self, orders: Sequence[Order], staging: Staging) -> list[Load]:
+        """Carry out orders in one transaction; see `Warehouse.commit`."""
+        what = describe_orders(orders)
+        loaded = {n: order.loaded for n, order in enumerate(orders) if order.loaded}
+        for stage in loaded.values():
+            manifest = staging.uri(stage.copy_manifest)
+            if stage.parts and not manifest.startswith("s3://"):
+                raise WarehouseError(
+                    f"{what} cannot run: Redshift reads staged parts from S3, and they are at"
+                    f" {manifest}.",
+                    "Set ETL_ASSETS_STAGING to s3://BUCKET/PREFIX.",
+                )
         with self._connected(what) as connection:
-            tables.make_ledger(connection, stage.table, self._sleep)
-            tables.check_fit(connection, self.url.schema, stage, what)
-            copied = self._copy(connection, stage, staging, what) if stage.parts else 0
-            prove_load(stage, copied)
-            tables.fit_table(connection, self.url.schema, stage, what, self._sleep)
+            tables.make_ledger(connection, {order.table for order in orders}, self._sleep)
+            for number, stage in loaded.items():
+                tables.check_fit(connection, self.url.schema, stage, what)
+                copied = self._copy(connection, stage, staging, what, number) if stage.parts else 0
+                prove_load(stage, copied)
+            for stage in loaded.values():
+                tables.fit_table(connection, self.url.schema, stage, what, self._sleep)
 
-            def publish(cursor: pg.cursor) -> Load:
-                return self._publish(cursor, stage, stage_path=stage_path, run_id=run_id)
+            def publish(cursor: pg.cursor) -> list[Load]:
+                if done := tables.rows_of_orders(cursor, orders):
+                    return done
+                return [self._carry_out(cursor, order, n) for n, order in enumerate(orders)]
 
-            return self._committed(connection, stage.table, stage.load_id, publish, what)
+            def reconnect() -> pg.connection:
+                return connect(self.url, self._password)
 
-    def prune(
-        self, dataset: Dataset, key: str, *, load_id: str, run_id: str | None, at: dt.datetime
-    ) -> Load:
-        """Remove a campaign's slice; see `Warehouse.prune`."""
-        what = f"The removal of {key} from {dataset.table}"
-        counted = f"SELECT count(*) FROM {self._target(dataset.table)}"
-
-        def remove(cursor: pg.cursor) -> Load:
-            total = tables.count(cursor, counted)
-            cursor.execute(sql.delete_slice(self.url.schema, dataset.table), [key])
-            gone = cursor.rowcount
-            prove_prune(dataset, key, total=total, gone=gone, left=tables.count(cursor, counted))
-            row = prune_row(
-                dataset, key, load_id=load_id, run_id=run_id, total=total, gone=gone,
-                started_at=at, committed_at=_now(),
-            )  # fmt: skip
-            tables.write_ledger(cursor, row)
-            return row
-
-        with self._connected(what) as connection:
-            tables.make_ledger(connection, dataset.table, self._sleep)
-            return self._committed(connection, dataset.table, load_id, remove, what)
+            publisher = Publisher(reconnect, self._patience_seconds, self._sleep)
+            return publisher.commit(connection, orders, publish)
 
     def loads(
         self, *, dataset: str | None = None, key: str | None = None, limit: int | None = None
     ) -> list[Load]:
         """Return rows of the ledger, newest first; see `Warehouse.loads`."""
         with self._connected("Reading the ledger") as connection, connection.cursor() as cursor:
-            if not tables.table_exists(cursor, SCHEMA, "loads"):
-                return []
             conditions = {"dataset": dataset, "campaign_key": key}
             used = {name: value for name, value in conditions.items() if value is not None}
             where = " AND ".join(f"{quote_identifier(name)} = %s" for name in used)
@@ -117,8 +104,9 @@ class RedshiftWarehouse:
             )
 
     def current(self, dataset: Dataset, key: str) -> Load | None:
-        """Return the newest ledger row of a key; see `Warehouse.current`."""
-        return next(iter(self.loads(dataset=dataset.name, key=key, limit=1)), None)
+        """Return the row that made the slice what it is; see `Warehouse.current`."""
+        rows = self.loads(dataset=dataset.name, key=key)
+        return next((row for row in rows if row.changes_slice), None)
 
     def slices(self, dataset: Dataset) -> dict[str, int]:
         """Count the table's records by key; see `Warehouse.slices`."""
@@ -150,33 +138,55 @@ class RedshiftWarehouse:
             lambda: self._connected("The probe of the warehouse"), self.url, staging
         )
 
-    def _publish(
-        self, cursor: pg.cursor, stage: Stage, *, stage_path: str, run_id: str | None
-    ) -> Load:
-        """Replace the slice, inside a transaction that holds the mutex."""
+    def _carry_out(self, cursor: pg.cursor, order: Order, number: int) -> Load:
+        """Do what an order asks, inside a transaction that holds the mutex, and write its row."""
         started_at = _now()
-        if done := tables.ledger_rows(cursor, "WHERE load_id = %s", [stage.load_id]):
-            return done[0]
-        cursor.execute(sql.delete_slice(self.url.schema, stage.table), [stage.campaign_key])
-        replaced = cursor.rowcount
-        if stage.parts:
-            added = [stage.campaign_key, stage.load_id, started_at.replace(tzinfo=None)]
-            cursor.execute(sql.insert_slice(self.url.schema, stage), added)
-        counted = f"SELECT count(*) FROM {self._target(stage.table)} WHERE campaign_key = %s"
-        prove_load(stage, tables.count(cursor, counted, [stage.campaign_key]))
-        row = load_row(
-            stage,
-            stage_path=stage_path,
-            run_id=run_id,
-            replaced=replaced,
-            started_at=started_at,
-            committed_at=_now(),
-        )
+        earlier = tables.rows_of_key(cursor, order.dataset, order.campaign_key)
+        newest = earlier[0] if earlier else None
+        check_over(order, newest)
+        total = replaced = 0
+        if order.loaded:
+            records, replaced = self._replace(cursor, order, order.loaded, number, started_at)
+        elif order.kind == "prune":
+            total, replaced = self._remove(cursor, order)
+            records = 0
+        else:
+            records = next((row.records for row in earlier if row.changes_slice), 0)
+        row = row_of(
+            order, records=records, replaced=replaced, total=total,
+            started_at=started_at, committed_at=after(_now(), newest),
+        )  # fmt: skip
         tables.write_ledger(cursor, row)
         return row
 
-    def _copy(self, connection: pg.connection, stage: Stage, staging: Staging, what: str) -> int:
-        """Fill the staging table from the parts, all of them or nothing; return the records.
+    def _replace(
+        self, cursor: pg.cursor, order: Order, stage: Stage, number: int, at: dt.datetime
+    ) -> tuple[int, int]:
+        """Put the staged records in the place of the slice; return their number, and of those gone."""
+        key = [stage.campaign_key]
+        cursor.execute(sql.delete_slice(self.url.schema, stage.table), key)
+        replaced = cursor.rowcount
+        if stage.parts:
+            added = [stage.campaign_key, order.load_id, at.replace(tzinfo=None)]
+            cursor.execute(sql.insert_slice(self.url.schema, stage, number), added)
+        counted = f"SELECT count(*) FROM {self._target(stage.table)} WHERE campaign_key = %s"
+        records = tables.count(cursor, counted, key)
+        prove_load(stage, records)
+        return records, replaced
+
+    def _remove(self, cursor: pg.cursor, order: Order) -> tuple[int, int]:
+        """Remove a slice; return the records of the table before, and of those gone."""
+        counted = f"SELECT count(*) FROM {self._target(order.table)}"
+        total = tables.count(cursor, counted)
+        cursor.execute(sql.delete_slice(self.url.schema, order.table), [order.campaign_key])
+        gone = cursor.rowcount
+        prove_prune(order, total=total, gone=gone, left=tables.count(cursor, counted))
+        return total, gone
+
+    def _copy(
+        self, connection: pg.connection, stage: Stage, staging: Staging, what: str, number: int
+    ) -> int:
+        """Fill a staging table from the parts, all of them or nothing; return the records.
 
         In a transaction of its own: in autocommit Redshift goes on loading when the client
         has gone (dg:copy-usage_notes-multiple-files).
@@ -185,13 +195,14 @@ class RedshiftWarehouse:
             stage.columns,
             stage.null_token,
             staging.uri(stage.copy_manifest),
+            number,
             iam_role=self.url.iam_role,
             region=self.url.region,
         )
         with connection.cursor() as cursor:
             cursor.execute("SELECT getdate()")
             (since,) = cursor.fetchone() or (None,)
-            cursor.execute(sql.create_staging(stage.columns))
+            cursor.execute(sql.create_staging(stage.columns, number))
             try:
                 cursor.execute(copy)
             except psycopg2.Error as error:
@@ -211,20 +222,6 @@ class RedshiftWarehouse:
         _prove_parts(stage, staging)
         connection.commit()
         return copied
-
-    def _committed(
-        self,
-        connection: pg.connection,
-        table: str,
-        load_id: str,
-        transaction: Transaction,
-        what: str,
-    ) -> Load:
-        def reconnect() -> pg.connection:
-            return connect(self.url, self._password)
-
-        publisher = Publisher(reconnect, self._patience_seconds, self._sleep)
-        return publisher.commit(connection, table, load_id, transaction, what)
 
     def _target(self, table: str) -> str:
         return quote_table(self.url.schema, table)

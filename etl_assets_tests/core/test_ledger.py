@@ -4,14 +4,15 @@ import datetime as dt
 
 from etl_assets.core import ledger
 from etl_assets.core.manifest import Load
+from etl_assets.core.orders import order_load
 from etl_assets_tests.staged import a_stage
 
 NOW = dt.datetime(2017, 12, 10, tzinfo=dt.UTC)
 
 
 def a_row() -> Load:
-    return ledger.load_row(
-        a_stage(), stage_path="s", run_id=None, replaced=3, started_at=NOW, committed_at=NOW
+    return ledger.row_of(
+        order_load(a_stage(), "s"), records=0, replaced=3, started_at=NOW, committed_at=NOW
     )
 
 

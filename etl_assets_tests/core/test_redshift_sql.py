@@ -54,7 +54,7 @@ def all_statements(schema: str, stage: Stage) -> list[str]:
         sql.delete_slice(schema, stage.table),
         sql.insert_slice(schema, stage),
         sql.create_mutex(stage.table),
-        sql.lock_mutex(stage.table),
+        sql.lock_mutexes([stage.table]),
     ]
 
 
@@ -67,9 +67,9 @@ def test_the_statements_of_a_plain_table() -> None:
         ),
         'ALTER TABLE "public"."sales" ADD COLUMN "a" DATE',
         'ALTER TABLE "public"."sales" ALTER COLUMN "b" TYPE VARCHAR(80)',
-        'CREATE TEMP TABLE "etl_staging" ("sale_id" BIGINT, "amount" NUMERIC(10,2)) DISTSTYLE EVEN',
+        'CREATE TEMP TABLE "etl_staging_0" ("sale_id" BIGINT, "amount" NUMERIC(10,2)) DISTSTYLE EVEN',
         (
-            'COPY "etl_staging" ("sale_id", "amount")'
+            'COPY "etl_staging_0" ("sale_id", "amount")'
             " FROM 's3://bucket/stage/sales/SP17/x/manifest.json'"
             " IAM_ROLE 'arn:aws:iam::123456789012:role/loader'"
             " MANIFEST FORMAT AS CSV NULL AS '~N3439e436~' ZSTD"
@@ -78,7 +78,7 @@ def test_the_statements_of_a_plain_table() -> None:
         'DELETE FROM "public"."sales" WHERE campaign_key = %s',
         (
             'INSERT INTO "public"."sales" ("sale_id", "amount", "campaign_key", "load_id", "loaded_at")'
-            ' SELECT "sale_id", "amount", %s, %s, %s FROM "etl_staging"'
+            ' SELECT "sale_id", "amount", %s, %s, %s FROM "etl_staging_0"'
         ),
         'CREATE TABLE IF NOT EXISTS "etl_assets"."publish_mutex_sales" (held BOOLEAN)',
         'LOCK "etl_assets"."publish_mutex_sales"',
@@ -98,14 +98,14 @@ def test_names_that_are_words_of_sql_or_worse_are_quoted() -> None:
     assert add == f'ALTER TABLE {quoted} ADD COLUMN "a" DATE'
     assert widen == f'ALTER TABLE {quoted} ALTER COLUMN "b" TYPE VARCHAR(80)'
     assert staging == (
-        'CREATE TEMP TABLE "etl_staging" ("user" VARCHAR(65535), "tag" VARCHAR(80),'
+        'CREATE TEMP TABLE "etl_staging_0" ("user" VARCHAR(65535), "tag" VARCHAR(80),'
         ' "open" TIMESTAMP) DISTSTYLE EVEN'
     )
-    assert copied.startswith('COPY "etl_staging" ("user", "tag", "open") FROM ')
+    assert copied.startswith('COPY "etl_staging_0" ("user", "tag", "open") FROM ')
     assert delete == f"DELETE FROM {quoted} WHERE campaign_key = %s"
     assert insert == (
         f'INSERT INTO {quoted} ("user", "tag", "open", "campaign_key", "load_id", "loaded_at")'
-        ' SELECT "user", "tag", "open", %s, %s, %s FROM "etl_staging"'
+        ' SELECT "user", "tag", "open", %s, %s, %s FROM "etl_staging_0"'
     )
     assert mutex == 'CREATE TABLE IF NOT EXISTS "etl_assets"."publish_mutex_order" (held BOOLEAN)'
     assert lock == 'LOCK "etl_assets"."publish_mutex_order"'
@@ -116,7 +116,7 @@ def test_what_stands_for_bytes_of_length_0_becomes_them() -> None:
     word = NULL.replace("3439e436", "").encode().hex()
     assert sql.insert_slice("public", stage.model_copy(update={"null_token": "~N~"})).endswith(
         f' SELECT "id", CASE WHEN "photo" = FROM_HEX(\'{word}\') THEN SUBSTRING("photo", 1, 0)'
-        ' ELSE "photo" END, %s, %s, %s FROM "etl_staging"'
+        ' ELSE "photo" END, %s, %s, %s FROM "etl_staging_0"'
     )
 
 
@@ -134,7 +134,7 @@ def test_every_copy_names_its_columns_reads_a_manifest_and_bears_no_error(
     role: str, region: str | None
 ) -> None:
     text = copy(iam_role=role, region=region)
-    assert text.startswith('COPY "etl_staging" ("sale_id", "amount") FROM ')
+    assert text.startswith('COPY "etl_staging_0" ("sale_id", "amount") FROM ')
     assert text.count(" MANIFEST ") == 1
     assert text.count(" MAXERROR 0 ") == 1
     assert f" NULL AS '{NULL}' " in text

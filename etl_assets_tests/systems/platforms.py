@@ -4,12 +4,15 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
+import duckdb
+
 from etl_assets.core.datasets import Dataset
 from etl_assets.core.manifest import Load, Stage
 from etl_assets.settings import Settings
 from etl_assets.systems.protocols import Warehouse
 from etl_assets.systems.warehouse_duckdb import DuckDBWarehouse
 from etl_assets_tests.chain import Chain
+from etl_assets_tests.commits import commit_load, commit_prune
 from etl_assets_tests.small import Small
 from etl_assets_tests.systems.redshift_server import BucketStaging, Redshift
 
@@ -29,6 +32,10 @@ class Platform(ABC):
     @abstractmethod
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         """Query the warehouse as a reader would, beside whatever else runs."""
+
+    @abstractmethod
+    def write(self, sql: str) -> None:
+        """Run a statement on the warehouse behind the platform's back."""
 
     @abstractmethod
     def damage(self, path: str, content: bytes | None) -> None:
@@ -52,7 +59,11 @@ class Platform(ABC):
     def load(self, staged: Stage) -> Load:
         """Load what was staged."""
         staging = self.settings().open_staging()
-        return self.warehouse.load(staged, staging, stage_path="sidecar.json", run_id="a-run")
+        return commit_load(self.warehouse, staged, staging)
+
+    def prune(self, key: str) -> Load:
+        """Remove a key's slice."""
+        return commit_prune(self.warehouse, self.dataset, key, self.settings().open_staging())
 
     def refresh(self, key: str = "SP17") -> Load:
         """Extract, stage and load."""
@@ -97,6 +108,11 @@ class DuckDBPlatform(Platform):
         with warehouse._open(read_only=True) as connection:
             return connection.execute(sql).fetchall()
 
+    def write(self, sql: str) -> None:
+        """Write to the file."""
+        with duckdb.connect(str(self.small.home / "warehouse.duckdb")) as connection:
+            connection.execute(sql)
+
     def damage(self, path: str, content: bytes | None) -> None:
         """Replace or remove a file."""
         file = self.small.home / "staging" / path
@@ -118,6 +134,10 @@ class RedshiftPlatform(Platform):
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         """Query in a session of its own."""
         return self.redshift.query(sql)
+
+    def write(self, sql: str) -> None:
+        """Write in a session of its own."""
+        self.redshift.run(sql)
 
     def damage(self, path: str, content: bytes | None) -> None:
         """Replace or remove an object."""

@@ -14,7 +14,6 @@ from etl_assets_tests.systems.platforms import DuckDBPlatform, Platform, Redshif
 
 pytest_plugins = ["etl_assets_tests.systems.redshift_fixtures"]
 
-NOW = dt.datetime(2017, 12, 10, tzinfo=dt.UTC)
 HEAD = """\
 dataset: sales
 primary_key: [sale_id]
@@ -252,7 +251,7 @@ def test_pruning_removes_one_slice_with_proof_and_touches_no_other(platform: Pla
     for key in COUNTS:
         platform.refresh(key)
     before = platform.rows("campaign_key <> 'SP17'")
-    row = platform.warehouse.prune(platform.dataset, "SP17", load_id="p1", run_id="a-run", at=NOW)
+    row = platform.prune("SP17")
     assert (row.kind, row.records, row.replaced_records) == ("prune", 0, 14)
     assert row.proof == "43 in the table - 14 of SP17 = 29 left"
     assert platform.warehouse.slices(platform.dataset) == {"SU17": 16, "AU17": 13}
@@ -262,14 +261,14 @@ def test_pruning_removes_one_slice_with_proof_and_touches_no_other(platform: Pla
 
 def test_pruning_a_key_that_is_not_there_leaves_the_table(platform: Platform) -> None:
     platform.refresh()
-    row = platform.warehouse.prune(platform.dataset, "XX", load_id="p1", run_id=None, at=NOW)
+    row = platform.prune("XX")
     assert row.replaced_records == 0
     assert platform.counts() == {"SP17": 14}
 
 
 def test_pruning_a_table_that_is_not_there_is_refused(platform: Platform) -> None:
     with pytest.raises(WarehouseError, match="The removal of SP17 from sales failed"):
-        platform.warehouse.prune(platform.dataset, "SP17", load_id="p1", run_id=None, at=NOW)
+        platform.prune("SP17")
     assert platform.warehouse.loads() == []
 
 

@@ -3,7 +3,6 @@
 What it shares with Redshift is in `test_warehouse_contract.py`.
 """
 
-import datetime as dt
 from pathlib import Path
 
 import duckdb
@@ -13,13 +12,12 @@ from etl_assets.core.datasets import Dataset
 from etl_assets.core.errors import PermanentError, WarehouseError
 from etl_assets.core.manifest import Load, Stage
 from etl_assets.settings import Settings
-from etl_assets.systems import warehouse_duckdb
+from etl_assets.systems import duckdb_tables
 from etl_assets.systems.connect import open_warehouse
 from etl_assets.systems.warehouse_duckdb import DuckDBWarehouse
 from etl_assets_tests.chain import Chain
+from etl_assets_tests.commits import commit_load, commit_prune
 from etl_assets_tests.small import Small
-
-NOW = dt.datetime(2017, 12, 10, tzinfo=dt.UTC)
 
 
 @pytest.fixture
@@ -39,7 +37,7 @@ def warehouse(small_settings: Settings) -> DuckDBWarehouse:
 
 def load(chain: Chain, warehouse: DuckDBWarehouse, staged: Stage) -> Load:
     staging = chain.settings.open_staging()
-    return warehouse.load(staged, staging, stage_path="sidecar.json", run_id="a-run")
+    return commit_load(warehouse, staged, staging)
 
 
 def state(chain: Chain) -> tuple[object, ...]:
@@ -57,7 +55,7 @@ def test_a_crash_before_the_commit_leaves_slice_and_ledger_as_they_were(
 ) -> None:
     load(chain, warehouse, chain.stage())
     before = state(chain)
-    write = warehouse_duckdb._write_ledger
+    write = duckdb_tables.write_ledger
 
     def crash(connection: duckdb.DuckDBPyConnection, row: Load) -> None:
         if after:
@@ -66,7 +64,7 @@ def test_a_crash_before_the_commit_leaves_slice_and_ledger_as_they_were(
 
     staged = chain.stage()
     with monkeypatch.context() as patched:
-        patched.setattr(warehouse_duckdb, "_write_ledger", crash)
+        patched.setattr(duckdb_tables, "write_ledger", crash)
         with pytest.raises(KeyboardInterrupt):
             load(chain, warehouse, staged)
     assert state(chain) == before
@@ -94,9 +92,9 @@ def test_a_failed_prune_leaves_the_slice(
     def refuse(connection: duckdb.DuckDBPyConnection, row: Load) -> None:
         connection.execute(f"SELECT '{row.kind}' FROM nowhere")
 
-    monkeypatch.setattr(warehouse_duckdb, "_write_ledger", refuse)
+    monkeypatch.setattr(duckdb_tables, "write_ledger", refuse)
     with pytest.raises(WarehouseError, match="The removal of SP17 from sales failed"):
-        warehouse.prune(sales, "SP17", load_id="p1", run_id=None, at=NOW)
+        commit_prune(warehouse, sales, "SP17", chain.settings.open_staging())
     assert state(chain) == before
 
 

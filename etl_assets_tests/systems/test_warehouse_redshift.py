@@ -24,6 +24,7 @@ from etl_assets.rules import transform
 from etl_assets.settings import Settings
 from etl_assets.systems.protocols import Check, Warehouse
 from etl_assets.systems.warehouse_redshift import RedshiftWarehouse
+from etl_assets_tests.commits import commit_load
 from etl_assets_tests.small import COUNTS, DATASET, Small
 from etl_assets_tests.standins.redshift import RedshiftStandin
 from etl_assets_tests.systems.platforms import RedshiftPlatform
@@ -159,7 +160,7 @@ def test_a_load_error_is_found_where_there_are_only_stl_tables_or_only_sys_views
         with pytest.raises(WarehouseError, match="sale_id='5'"):
             platform.refresh()
     monkeypatch.setattr(redshift_load_error, "_QUERIES", ("SELECT nothing",))
-    with pytest.raises(WarehouseError, match=r"failed: Load into table 'etl_staging' failed"):
+    with pytest.raises(WarehouseError, match=r"failed: Load into table 'etl_staging_0' failed"):
         platform.refresh()
 
 
@@ -251,7 +252,7 @@ def test_staging_that_is_not_in_s3_is_refused_before_anything_is_done(
     settings = platform.small.settings()
     staged = platform.chain.stage()
     with pytest.raises(WarehouseError, match=r"from S3, and they are at file:///") as caught:
-        platform.warehouse.load(staged, settings.open_staging(), stage_path="", run_id=None)
+        commit_load(platform.warehouse, staged, settings.open_staging())
     assert "ETL_ASSETS_STAGING" in caught.value.remedy
     assert platform.warehouse.loads() == []
 
@@ -264,7 +265,7 @@ def test_a_role_that_may_not_read_shows_what_redshift_says(
     staging = platform.settings().open_staging()
     monkeypatch.setattr(staging, "uri", lambda path: f"s3://no-such-bucket/{path}")
     with pytest.raises(EtlError) as caught:
-        warehouse.load(staged, staging, stage_path="", run_id=None)
+        commit_load(warehouse, staged, staging)
     assert "manifest" in caught.value.message
     assert platform.warehouse.loads() == []
 
@@ -330,9 +331,7 @@ def test_the_check_of_a_user_without_rights_names_each_that_is_missing(
     assert not found["ledger writable"].ok
     assert "permission denied" in found["ledger writable"].detail
     with pytest.raises(WarehouseError, match="permission denied"):
-        warehouse.load(
-            platform.chain.stage(), platform.settings().open_staging(), stage_path="", run_id=None
-        )
+        commit_load(warehouse, platform.chain.stage(), platform.settings().open_staging())
 
 
 def test_the_check_of_a_schema_that_is_not_there_says_so(platform: RedshiftPlatform) -> None:

@@ -11,9 +11,11 @@ import pytest
 
 from etl_assets.core.errors import TransientError, WarehouseError
 from etl_assets.core.manifest import Load, Stage
+from etl_assets.core.orders import Order
 from etl_assets.systems import redshift_tables
 from etl_assets.systems.protocols import Staging
 from etl_assets.systems.warehouse_redshift import RedshiftWarehouse
+from etl_assets_tests.commits import commit_load, commit_prune
 from etl_assets_tests.small import Small
 from etl_assets_tests.systems.platforms import RedshiftPlatform
 from etl_assets_tests.systems.redshift_proxy import CommitProxy
@@ -50,16 +52,16 @@ class Hooked(RedshiftWarehouse):
             sleep=self.pauses.append,
         )
 
-    def _copy(self, connection: pg.connection, stage: Stage, staging: Staging, what: str) -> int:
-        copied = super()._copy(connection, stage, staging, what)
+    def _copy(
+        self, connection: pg.connection, stage: Stage, staging: Staging, what: str, number: int
+    ) -> int:
+        copied = super()._copy(connection, stage, staging, what, number)
         self.after_copy(connection)
         return copied
 
-    def _publish(
-        self, cursor: pg.cursor, stage: Stage, *, stage_path: str, run_id: str | None
-    ) -> Load:
+    def _carry_out(self, cursor: pg.cursor, order: Order, number: int) -> Load:
         self.inside(cursor.connection)
-        row = super()._publish(cursor, stage, stage_path=stage_path, run_id=run_id)
+        row = super()._carry_out(cursor, order, number)
         self.before_commit(cursor.connection)
         return row
 
@@ -83,7 +85,7 @@ def proxy(redshift: Redshift) -> Iterator[CommitProxy]:
 def load(platform: RedshiftPlatform, warehouse: RedshiftWarehouse, staged: Stage) -> Load:
     """Load a stage with a warehouse of the test."""
     staging = platform.settings().open_staging()
-    return warehouse.load(staged, staging, stage_path="sidecar.json", run_id="a-run")
+    return commit_load(warehouse, staged, staging)
 
 
 def amounts(platform: RedshiftPlatform) -> str:
@@ -396,8 +398,8 @@ def test_a_prune_that_is_not_answered_is_settled_too(
 
     monkeypatch.setattr(redshift_tables, "write_ledger", write_and_arm)
     warehouse = Hooked(platform.redshift, platform.redshift.url_at(proxy.port))
-    at = platform.warehouse.loads()[0].committed_at
-    row = warehouse.prune(platform.dataset, "SP17", load_id="p1", run_id=None, at=at)
+    staging = platform.settings().open_staging()
+    row = commit_prune(warehouse, platform.dataset, "SP17", staging)
     assert proxy.lost.is_set()
     assert (row.kind, row.replaced_records) == ("prune", 14)
     assert platform.counts() == {}

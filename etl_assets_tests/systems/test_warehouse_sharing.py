@@ -15,6 +15,7 @@ from etl_assets.core.errors import TransientError
 from etl_assets.settings import Settings
 from etl_assets.systems.warehouse_duckdb import DuckDBWarehouse
 from etl_assets_tests.chain import Chain
+from etl_assets_tests.commits import commit_load
 from etl_assets_tests.small import COUNTS, Small
 
 _HOLD = """
@@ -49,7 +50,7 @@ def test_a_warehouse_in_use_is_a_transient_error_that_names_the_process(
     staged = Chain(small_settings).stage()
     staging = small_settings.open_staging()
     with pytest.raises(TransientError, match="in use") as caught:
-        impatient(small_settings).load(staged, staging, stage_path="", run_id=None)
+        commit_load(impatient(small_settings), staged, staging)
     assert str(holder.pid) in caught.value.message
     assert "the table is as it was" in caught.value.remedy
     with pytest.raises(TransientError, match="in use"):
