@@ -130,7 +130,11 @@ def test_each_check_is_partitioned_like_its_asset(defs: dg.Definitions) -> None:
     assert set(checks) == {
         f"{dataset}/{check}"
         for dataset in ("campaign_sales", "campaign_redemptions")
-        for check in ("s3_staging_csv:rule_examples_hold", "redshift_table:slice_equals_ledger")
+        for check in (
+            "s3_staging_csv:rule_examples_hold",
+            "redshift_table:follows_source",
+            "redshift_table:slice_equals_ledger",
+        )
     }
     assert {check.partitions_def for check in checks.values()} == {
         dg.DynamicPartitionsDefinition(name="campaigns")

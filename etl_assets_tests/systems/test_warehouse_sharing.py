@@ -122,14 +122,14 @@ def test_threads_of_one_process_that_load_and_look_at_once_all_succeed(
 _LOAD_AND_DIE = """
 import os, signal, sys
 from pathlib import Path
-from etl_assets.systems import warehouse_duckdb
+from etl_assets.systems import duckdb_tables
 from etl_assets_tests.chain import Chain
 from etl_assets_tests.small import Small
-write = warehouse_duckdb._write_ledger
+write = duckdb_tables.write_ledger
 def die(connection, load):
     write(connection, load)
     os.kill(os.getpid(), signal.SIGKILL)
-warehouse_duckdb._write_ledger = die
+duckdb_tables.write_ledger = die
 Chain(Small(Path(sys.argv[1])).settings()).refresh("SP17")
 """
 
