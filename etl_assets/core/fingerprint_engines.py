@@ -1,0 +1,216 @@
+"""How DuckDB, Redshift and MySQL compute the columns of a fingerprint."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import partial
+
+from etl_assets.core import fingerprint as core
+from etl_assets.core.fingerprint_sql import Cell, Planner, Work
+
+_ROOM = 28
+"""Decimals of so many digits can be summed 10**10 times within 38 digits."""
+
+_LOW_DIGITS = 18
+_WINDOWS = range(-15, 15)
+_GREATEST = (2 - 2**-52) * 2.0**1023
+
+
+@dataclass(frozen=True)
+class _Engine:
+    """What is spelled differently; `{c}` is the value."""
+
+    hash: str
+    hashes: tuple[str, ...]
+    binary: str
+    days: str
+    microseconds: str
+    bigint: str
+    double: str
+    literal: str
+    truncated: str
+    wide: bool  # whether sums of wide decimals need two parts
+
+
+_REVERSED = ["||".join(f"SUBSTRING({{c}},{at},2)" for at in ats)
+             for ats in ((31, 29, 27, 25), (23, 21, 19, 17))]  # fmt: skip
+_CLOCK = "CAST(TO_CHAR({c},'HH24MISSUS') AS BIGINT)"
+
+_ENGINES = {
+    "duckdb": _Engine(
+        hash="CAST(md5_number({c}) >> 64 AS HUGEINT)",
+        hashes=("{c}",),
+        binary="lower(hex({c}))",
+        days="CAST({c} - DATE '1970-01-01' AS BIGINT)",
+        microseconds="epoch_us({c})",
+        bigint="BIGINT",
+        double="CAST({c} AS DOUBLE)",
+        literal="{n}",
+        truncated="trunc({c})",
+        wide=True,
+    ),
+    "redshift": _Engine(
+        hash="MD5({c})",
+        hashes=tuple(f"STRTOL({text},16)" for text in _REVERSED),
+        binary="LOWER(TO_HEX({c}))",
+        days="CAST({c} - DATE '1970-01-01' AS BIGINT)",
+        microseconds=(
+            "CAST(CAST({c} AS DATE) - DATE '1970-01-01' AS BIGINT) * 86400000000"
+            f" + {_CLOCK} / 10000000000 * 3600000000"
+            f" + {_CLOCK} / 100000000 % 100 * 60000000 + {_CLOCK} % 100000000"
+        ),
+        bigint="BIGINT",
+        double="CAST({c} AS DOUBLE PRECISION)",
+        literal="CAST('{n}' AS DOUBLE PRECISION)",
+        truncated="TRUNC({c})",
+        wide=True,
+    ),
+    "mysql": _Engine(
+        hash="CAST(CONV(HEX(REVERSE(UNHEX(SUBSTR(MD5({c}),17)))),16,10) AS DECIMAL(20,0))",
+        hashes=("{c}",),
+        binary="LOWER(HEX({c}))",
+        days="CAST(TO_DAYS({c}) - 719528 AS SIGNED)",
+        microseconds="TIMESTAMPDIFF(MICROSECOND,'1970-01-01 00:00:00',{c})",
+        bigint="SIGNED",
+        double="({c}) * 1e0",
+        literal="{n}",
+        truncated="TRUNCATE({c},0)",
+        wide=False,
+    ),
+}  # fmt: skip
+
+
+def planner_of(engine: str) -> Planner:
+    """Return how `duckdb`, `redshift` or `mysql` computes columns."""
+    return partial(_work, _ENGINES[engine])
+
+
+def _work(engine: _Engine, cell: Cell, c: str) -> Work:
+    kind = cell.column.type
+    if not cell.exact:
+        return Work(({c: cell.sql},), c)
+    if kind.name in ("real", "double"):
+        return _double(engine, cell, c)
+    if kind.name in ("date", "timestamp"):
+        return _moment(engine, cell, c)
+    if kind.is_text or kind.name == "binary":
+        return _hash(engine, cell, c)
+    if engine.wide and kind.precision > _ROOM:
+        return _wide_decimal(cell, c)
+    true = f"CASE WHEN {cell.sql} THEN 1 WHEN NOT {cell.sql} THEN 0 END"
+    number = true if kind.name == "boolean" else cell.sql
+    return Work(({c: number},), c, (f"SUM({c})",), _plain)
+
+
+def _hash(engine: _Engine, cell: Cell, c: str) -> Work:
+    binary = cell.column.type.name == "binary"
+    text = engine.binary.format(c=cell.sql) if binary else cell.sql
+    totals = tuple(f"SUM({part.format(c=c)})" for part in engine.hashes)
+    total = _plain if len(totals) == 1 else _halves
+    return Work(({c: engine.hash.format(c=text)},), c, totals, total)
+
+
+def _moment(engine: _Engine, cell: Cell, c: str) -> Work:
+    number = engine.days if cell.column.type.name == "date" else engine.microseconds
+    levels = ({c: number.format(c=cell.sql)}, {c: c, f"{c}r": f"{c} % {core.PRIME}"})
+    return Work(levels, c, (f"SUM({c})", _scattered(f"{c}r")), _added)
+
+
+def _double(engine: _Engine, cell: Cell, c: str) -> Work:
+    """Cut doubles as `fingerprint.double_parts` does; each product with a power of 2 is exact."""
+    k, high, low, rest = f"{c}k", f"{c}h", f"{c}l", f"{c}r"
+    at = engine.literal.format
+    half_window = core.WINDOW_BITS // 2
+    power = f"POWER({at(n='2e0')}, -{half_window} * {k})"
+    scaled = (
+        f"CASE WHEN {k} = 0 THEN {c} WHEN {k} = {core.NOT_A_NUMBER} THEN {at(n='1e0')}"
+        f" WHEN {k} = {core.INFINITE} THEN CASE WHEN {c} > 0 THEN {at(n='1e0')}"
+        f" ELSE {at(n='-1e0')} END ELSE {c} * {power} * {power} END"
+    )
+    below = f"({c} - {high}) * {at(n=_digits(2.0**core.HALF_BITS))}"
+    mixed = (
+        f"({high} % {core.PRIME} * {core.HIGH_WEIGHT} + {low} % {core.PRIME} * {core.LOW_WEIGHT}"
+        f" + {k} * {core.WINDOW_WEIGHT}) % {core.PRIME}"
+    )
+    levels = (
+        {c: engine.double.format(c=cell.sql)},
+        {c: c, k: _window(c, at)},
+        {c: scaled, k: k},
+        {c: c, k: k, high: engine.truncated.format(c=c)},
+        {
+            k: k,
+            high: f"CAST({high} AS {engine.bigint})",
+            low: f"CAST({below} AS {engine.bigint})",
+        },
+        {high: high, low: low, rest: mixed},
+    )
+    totals = (f"SUM({high})", f"SUM({low})", _scattered(rest))
+    return Work(levels, high, totals, _double_total)
+
+
+def _window(c: str, at: Callable[..., str]) -> str:
+    size = f"ABS({c})"
+
+    def least(window: int) -> str:
+        return at(n=_digits(2.0 ** (core.WINDOW_BITS * window - core.LEAST_BITS)))
+
+    unbounded = (
+        f"CASE WHEN ({c} > 0) = (-{c} > 0) THEN {core.NOT_A_NUMBER} ELSE {core.INFINITE} END"
+    )
+    cases = [
+        f"{c} IS NULL THEN NULL",
+        f"{c} = 0 OR ({size} >= {least(0)} AND {size} < {least(1)}) THEN 0",
+        f"NOT ({size} <= {at(n=_digits(_GREATEST))}) THEN {unbounded}",
+        *(f"{size} < {least(window + 1)} THEN {window}" for window in _WINDOWS[:-1]),
+    ]
+    return f"CASE {' '.join(f'WHEN {case}' for case in cases)} ELSE {_WINDOWS[-1]} END"
+
+
+def _wide_decimal(cell: Cell, c: str) -> Work:
+    """Sum the digits in two parts: 38 of them leave no room for a sum."""
+    sign, digits, high, low = f"{c}s", f"{c}d", f"{c}h", f"{c}l"
+    bare = f"REPLACE(REPLACE(CAST({cell.sql} AS VARCHAR(41)),'-',''),'.','')"
+    split = 38 - _LOW_DIGITS
+    levels = (
+        {sign: f"CASE WHEN {cell.sql} < 0 THEN -1 ELSE 1 END", digits: f"LPAD({bare},38,'0')"},
+        {
+            high: f"CAST(SUBSTRING({digits},1,{split}) AS DECIMAL(20,0)) * {sign}",
+            low: f"CAST(SUBSTRING({digits},{split + 1},{_LOW_DIGITS}) AS BIGINT) * {sign}",
+        },
+    )
+    totals = (f"SUM({high})", f"SUM({low})")
+    return Work(levels, high, totals, partial(_joined, cell.column.type.scale))
+
+
+def _scattered(rest: str) -> str:
+    return f"SUM({rest} * {rest} % {core.PRIME} * {rest})"
+
+
+def _plain(total: Decimal) -> str:
+    return format(total, "f")
+
+
+def _halves(high: Decimal, low: Decimal) -> str:
+    return str((int(high) << 32) + int(low))
+
+
+def _added(total: Decimal, scattered: Decimal) -> str:
+    return str(int(total) + int(scattered))
+
+
+def _joined(scale: int, high: Decimal, low: Decimal) -> str:
+    return _scaled(int(high) * 10**_LOW_DIGITS + int(low), scale)
+
+
+def _double_total(high: Decimal, low: Decimal, scattered: Decimal) -> str:
+    return str(core.double_total(int(high), int(low), int(scattered)))
+
+
+def _scaled(number: int, scale: int) -> str:
+    digits = str(abs(number)).rjust(scale + 1, "0")
+    point = len(digits) - scale
+    return f"{'-' if number < 0 else ''}{digits[:point]}.{digits[point:]}"
+
+
+def _digits(value: float) -> str:
+    return f"{value:.17e}"

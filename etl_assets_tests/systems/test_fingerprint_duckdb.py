@@ -1,0 +1,115 @@
+"""What DuckDB sums must be what the definition says, value by value."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from etl_assets.core.columns import Column
+from etl_assets.core.fingerprint import Fingerprint, differences
+from etl_assets.core.fingerprint_sql import MOST_COLUMNS
+from etl_assets.rules.proof import fingerprint_of_parquet
+from etl_assets.systems.fingerprint_duckdb import fingerprint_of
+from etl_assets_tests.prints import COLUMNS, records, reference, values
+
+Records = Sequence[Mapping[str, object]]
+
+
+def arrow(columns: Sequence[Column], found: Records) -> pa.Table:
+    arrays = [pa.array([r[c.name] for r in found], c.type.arrow()) for c in columns]
+    return pa.Table.from_arrays(arrays, names=[c.name for c in columns])
+
+
+def printed(columns: Sequence[Column], found: Records) -> Fingerprint:
+    with duckdb.connect() as connection:
+        connection.register("found", arrow(columns, found))
+        return fingerprint_of(connection, columns, "found")
+
+
+@given(records(COLUMNS, unbounded=True))
+def test_duckdb_sums_what_the_definition_says(found: list[dict[str, object]]) -> None:
+    assert printed(COLUMNS, found) == reference(COLUMNS, found)
+
+
+@given(st.data())
+def test_one_changed_value_is_noticed_and_its_column_named(data: st.DataObject) -> None:
+    column = data.draw(st.sampled_from(COLUMNS))
+    found = data.draw(records([column], most=6).filter(bool))
+    at = data.draw(st.integers(0, len(found) - 1))
+    old = found[at][column.name]
+    new = data.draw(values(column.type).filter(lambda v: v != old))
+    changed = [*found[:at], {column.name: new}, *found[at + 1 :]]
+    said = differences(printed([column], found), printed([column], changed))
+    assert len(said) == 1
+    assert f"`{column.name}`" in said[0]
+
+
+@given(st.data())
+def test_a_value_that_is_there_twice_cancels_nothing(data: st.DataObject) -> None:
+    column = data.draw(st.sampled_from([c for c in COLUMNS if c.type.name != "boolean"]))
+    one, other = data.draw(
+        st.lists(values(column.type).filter(bool), min_size=2, max_size=2, unique=True)
+    )
+    twice, pair = ([{column.name: v}, {column.name: v}] for v in (one, other))
+    assert differences(printed([column], twice), printed([column], pair))
+
+
+def test_up_here_and_down_there_is_noticed_where_the_total_is_no_sum() -> None:
+    for column in COLUMNS:
+        if column.type.name in ("date", "timestamp", "double", "text"):
+            sql = {"text": "chr((65 + n)::INTEGER)", "double": "n::DOUBLE"}.get(
+                column.type.name,
+                f"({column.type.duckdb} '2017-03-01' + to_days((n // 1)::INTEGER))",
+            )
+            with duckdb.connect() as connection:
+                prints = [
+                    fingerprint_of(
+                        connection,
+                        [column],
+                        f"(SELECT CAST({sql} AS {column.type.duckdb}) AS {column.name}"
+                        f" FROM (VALUES {numbers}) AS t(n))",
+                    )
+                    for numbers in ("(3), (8)", "(4), (7)")
+                ]
+            assert differences(*prints), column.type
+
+
+def test_parts_have_one_fingerprint_together(tmp_path: Path) -> None:
+    columns = [c for c in COLUMNS if c.type.name in ("integer", "text", "double")]
+    found = [
+        {c.name: {"integer": n, "text": str(n), "double": n / 7}[c.type.name] for c in columns}
+        for n in range(10)
+    ]
+    files = []
+    for number, some in enumerate((found[:3], found[3:])):
+        files.append(tmp_path / f"part-{number}.parquet")
+        pq.write_table(arrow(columns, some), files[-1])
+    assert fingerprint_of_parquet(columns, files) == reference(columns, found)
+    assert fingerprint_of_parquet(columns, files[::-1]).digest == reference(columns, found).digest
+    assert fingerprint_of_parquet(columns, []) == reference(columns, [])
+    with pytest.raises(duckdb.Error):
+        fingerprint_of_parquet(COLUMNS, files)
+
+
+def test_more_columns_than_a_statement_takes_are_still_one_fingerprint() -> None:
+    columns = [
+        Column(name=f"w{n}", type=COLUMNS[n % len(COLUMNS)].type) for n in range(MOST_COLUMNS + 2)
+    ]
+    nothing = [{c.name: None for c in columns}] * 3
+    found = printed(columns, nothing)
+    assert found == reference(columns, nothing)
+    assert len(found.columns) == MOST_COLUMNS + 2
+    assert found.records == 3
+
+
+def test_only_what_a_condition_says_is_summed() -> None:
+    column = Column(name="n", type=COLUMNS[2].type)
+    with duckdb.connect() as connection:
+        relation = "(SELECT range::INTEGER AS n, range % 2 = 0 AS even FROM range(10))"
+        found = fingerprint_of(connection, [column], relation, where="even = ?", bindings=[True])
+    assert (found.records, found.columns[0].total) == (5, "20")
