@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from etl_assets.core.columns import Column, ColumnType
 from etl_assets.core.fingerprint import ColumnPrint, Fingerprint
 
-P = 2147483647
+P = 1073741789
 EPOCH = dt.datetime.fromisoformat("1970-01-01")
 WHOLE = 2**62
 
@@ -78,11 +78,11 @@ def _total(kind: ColumnType, values: Sequence[object]) -> int | Decimal:
         return sum(_hash(v.hex().encode()) for v in values if isinstance(v, bytes))
     if kind.name == "date":
         days = [v.toordinal() - 719163 for v in values if isinstance(v, dt.date)]
-        return sum(n + _cube(n) for n in days)
+        return sum(n + _rest(n) ** 2 for n in days)
     if kind.name == "timestamp":
         moments = [v for v in values if isinstance(v, dt.datetime)]
         spans = [(v - EPOCH) // dt.timedelta(microseconds=1) for v in moments]
-        return sum(n + _cube(n) for n in spans)
+        return sum(n + _rest(n) ** 2 for n in spans)
     if kind.name in ("real", "double"):
         return _doubles([v for v in values if isinstance(v, float)])
     with localcontext(prec=200):
@@ -106,7 +106,7 @@ def _doubles(values: Sequence[float]) -> int:
         low = (exact - high) * WHOLE
         assert low.denominator == 1
         highs, lows = highs + high, lows + int(low)
-        rest += _cube(_rest(high) * 31 + _rest(int(low)) * 17 + window * 1000003)
+        rest += (_rest(high) + _rest(int(low)) + window * 1000003) ** 2
     return highs * 2**192 + lows * 2**96 + rest
 
 
@@ -118,11 +118,6 @@ def _hash(text: bytes) -> int:
 
 def _rest(number: int) -> int:
     return number % P if number >= 0 else -(-number % P)
-
-
-def _cube(number: int) -> int:
-    rest = _rest(number)
-    return (rest**2 % P) * rest
 
 
 def values(kind: ColumnType, *, unbounded: bool = False) -> st.SearchStrategy[object]:

@@ -29,7 +29,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from etl_assets.core.columns import ColumnType
 
-PRIME = 2**31 - 1
+PRIME = 2**30 - 35
+"""The greatest below 2**30."""
+
 HALF_BITS = 62
 """A double is cut into two whole numbers of so many bits."""
 
@@ -40,7 +42,7 @@ WINDOW_BITS = HALF_BITS + LEAST_BITS
 INFINITE, NOT_A_NUMBER = 98, 99
 """Windows of what is no finite number."""
 
-HIGH_WEIGHT, LOW_WEIGHT, WINDOW_WEIGHT = 31, 17, 1_000_003
+WINDOW_WEIGHT = 1_000_003
 
 
 def plain_number(text: str) -> str:
@@ -154,18 +156,13 @@ def remainder(number: int) -> int:
     return abs(number) % PRIME * (1 if number >= 0 else -1)
 
 
-def scatter(rest: int) -> int:
-    """Return a number of at most 62 bits that changes unevenly with a remainder.
-
-    So two changes that cancel each other in a plain sum are seen: up by an hour here, down
-    by an hour there.
-    """
-    return rest * rest % PRIME * rest
-
-
 def weight(number: int) -> int:
-    """Return what a date's or a timestamp's number adds to the total."""
-    return number + scatter(remainder(number))
+    """Return what a date's or a timestamp's number adds to the total.
+
+    With the square, two changes that cancel each other in a plain sum are seen: up by an hour
+    here, down by an hour there.
+    """
+    return number + remainder(number) ** 2
 
 
 def double_parts(value: float) -> tuple[int, int, int]:
@@ -186,12 +183,11 @@ def double_parts(value: float) -> tuple[int, int, int]:
     return high, math.trunc(math.ldexp(scaled - high, HALF_BITS)), window
 
 
-def double_total(high: int, low: int, scattered: int) -> int:
+def double_total(high: int, low: int, squares: int) -> int:
     """Return one number of a double column's three sums, each of less than 95 bits."""
-    return (high << 192) + (low << 96) + scattered
+    return (high << 192) + (low << 96) + squares
 
 
-def double_scatter(high: int, low: int, window: int) -> int:
+def double_square(high: int, low: int, window: int) -> int:
     """Return what a double adds to the third sum, which binds its parts together."""
-    mixed = remainder(high) * HIGH_WEIGHT + remainder(low) * LOW_WEIGHT + window * WINDOW_WEIGHT
-    return scatter(remainder(mixed))
+    return (remainder(high) + remainder(low) + window * WINDOW_WEIGHT) ** 2

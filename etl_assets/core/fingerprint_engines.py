@@ -1,6 +1,5 @@
 """How DuckDB, Redshift and MySQL compute the columns of a fingerprint."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
@@ -30,6 +29,7 @@ class _Engine:
     literal: str
     truncated: str
     wide: bool  # whether sums of wide decimals need two parts
+    window: str = ""  # of a double by its exponent, where an engine shows that
 
 
 _REVERSED = ["||".join(f"SUBSTRING({{c}},{at},2)" for at in ats)
@@ -48,6 +48,7 @@ _ENGINES = {
         literal="{n}",
         truncated="trunc({c})",
         wide=True,
+        window="(CAST(CAST(CAST(ABS({c}) AS BIT) AS UBIGINT) >> 52 AS BIGINT) + 67) // 72 - 15",
     ),
     "redshift": _Engine(
         hash="MD5({c})",
@@ -113,7 +114,7 @@ def _hash(engine: _Engine, cell: Cell, c: str) -> Work:
 def _moment(engine: _Engine, cell: Cell, c: str) -> Work:
     number = engine.days if cell.column.type.name == "date" else engine.microseconds
     levels = ({c: number.format(c=cell.sql)}, {c: c, f"{c}r": f"{c} % {core.PRIME}"})
-    return Work(levels, c, (f"SUM({c})", _scattered(f"{c}r")), _added)
+    return Work(levels, c, (f"SUM({c})", _squares(f"{c}r")), _added)
 
 
 def _double(engine: _Engine, cell: Cell, c: str) -> Work:
@@ -128,13 +129,10 @@ def _double(engine: _Engine, cell: Cell, c: str) -> Work:
         f" ELSE {at(n='-1e0')} END ELSE {c} * {power} * {power} END"
     )
     below = f"({c} - {high}) * {at(n=_digits(2.0**core.HALF_BITS))}"
-    mixed = (
-        f"({high} % {core.PRIME} * {core.HIGH_WEIGHT} + {low} % {core.PRIME} * {core.LOW_WEIGHT}"
-        f" + {k} * {core.WINDOW_WEIGHT}) % {core.PRIME}"
-    )
+    mixed = f"{high} % {core.PRIME} + {low} % {core.PRIME} + {k} * {core.WINDOW_WEIGHT}"
     levels = (
         {c: engine.double.format(c=cell.sql)},
-        {c: c, k: _window(c, at)},
+        {c: c, k: _window(engine, c)},
         {c: scaled, k: k},
         {c: c, k: k, high: engine.truncated.format(c=c)},
         {
@@ -144,11 +142,12 @@ def _double(engine: _Engine, cell: Cell, c: str) -> Work:
         },
         {high: high, low: low, rest: mixed},
     )
-    totals = (f"SUM({high})", f"SUM({low})", _scattered(rest))
+    totals = (f"SUM({high})", f"SUM({low})", _squares(rest))
     return Work(levels, high, totals, _double_total)
 
 
-def _window(c: str, at: Callable[..., str]) -> str:
+def _window(engine: _Engine, c: str) -> str:
+    at = engine.literal.format
     size = f"ABS({c})"
 
     def least(window: int) -> str:
@@ -158,12 +157,15 @@ def _window(c: str, at: Callable[..., str]) -> str:
         f"CASE WHEN ({c} > 0) = (-{c} > 0) THEN {core.NOT_A_NUMBER} ELSE {core.INFINITE} END"
     )
     cases = [
+        f"{size} < {least(1)} AND ({size} >= {least(0)} OR {c} = 0) THEN 0",
         f"{c} IS NULL THEN NULL",
-        f"{c} = 0 OR ({size} >= {least(0)} AND {size} < {least(1)}) THEN 0",
         f"NOT ({size} <= {at(n=_digits(_GREATEST))}) THEN {unbounded}",
-        *(f"{size} < {least(window + 1)} THEN {window}" for window in _WINDOWS[:-1]),
     ]
-    return f"CASE {' '.join(f'WHEN {case}' for case in cases)} ELSE {_WINDOWS[-1]} END"
+    last = engine.window.format(c=c)
+    if not last:  # from the smallest up: nothing but comparisons is exact everywhere
+        cases += [f"{size} < {least(window + 1)} THEN {window}" for window in _WINDOWS[:-1]]
+        last = str(_WINDOWS[-1])
+    return f"CASE {' '.join(f'WHEN {case}' for case in cases)} ELSE {last} END"
 
 
 def _wide_decimal(cell: Cell, c: str) -> Work:
@@ -182,8 +184,8 @@ def _wide_decimal(cell: Cell, c: str) -> Work:
     return Work(levels, high, totals, partial(_joined, cell.column.type.scale))
 
 
-def _scattered(rest: str) -> str:
-    return f"SUM({rest} * {rest} % {core.PRIME} * {rest})"
+def _squares(rest: str) -> str:
+    return f"SUM({rest} * {rest})"
 
 
 def _plain(total: Decimal) -> str:
@@ -194,16 +196,16 @@ def _halves(high: Decimal, low: Decimal) -> str:
     return str((int(high) << 32) + int(low))
 
 
-def _added(total: Decimal, scattered: Decimal) -> str:
-    return str(int(total) + int(scattered))
+def _added(total: Decimal, squares: Decimal) -> str:
+    return str(int(total) + int(squares))
 
 
 def _joined(scale: int, high: Decimal, low: Decimal) -> str:
     return _scaled(int(high) * 10**_LOW_DIGITS + int(low), scale)
 
 
-def _double_total(high: Decimal, low: Decimal, scattered: Decimal) -> str:
-    return str(core.double_total(int(high), int(low), int(scattered)))
+def _double_total(high: Decimal, low: Decimal, squares: Decimal) -> str:
+    return str(core.double_total(int(high), int(low), int(squares)))
 
 
 def _scaled(number: int, scale: int) -> str:

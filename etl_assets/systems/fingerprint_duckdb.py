@@ -10,6 +10,9 @@ from etl_assets.core.fingerprint_engines import planner_of
 from etl_assets.core.fingerprint_sql import Cell, queries, read
 from etl_assets.core.sql import quote_identifier
 
+_COLUMNS_AT_ONCE = 100
+"""More take more memory than rules have, and no less time."""
+
 
 def fingerprint_of(
     connection: duckdb.DuckDBPyConnection,
@@ -33,6 +36,6 @@ def fingerprint_of(
     """
     source = f"{relation} WHERE {where}" if where else relation
     cells = [Cell(column, quote_identifier(column.name)) for column in columns]
-    made = queries(cells, source, planner_of("duckdb"))
+    made = queries(cells, source, planner_of("duckdb"), most=_COLUMNS_AT_ONCE)
     rows = [connection.execute(query.sql, list(bindings)).fetchall()[0] for query in made]
     return read(made, rows)
