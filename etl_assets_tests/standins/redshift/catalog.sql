@@ -108,6 +108,9 @@ CREATE FUNCTION pg_catalog.from_hex(text) RETURNS bytea LANGUAGE sql IMMUTABLE A
     $$ SELECT decode($1, 'hex') $$;
 CREATE FUNCTION pg_catalog.to_hex(bytea) RETURNS text LANGUAGE sql IMMUTABLE AS
     $$ SELECT encode($1, 'hex') $$;
+CREATE FUNCTION pg_catalog.strtol(text, integer) RETURNS bigint LANGUAGE sql IMMUTABLE STRICT AS
+    $$ SELECT CASE $2 WHEN 16 THEN ('x' || lpad($1, 16, '0'))::bit(64)::bigint
+                      WHEN 10 THEN $1::bigint END $$;
 CREATE FUNCTION pg_catalog.nvl(anyelement, anyelement) RETURNS anyelement LANGUAGE sql IMMUTABLE AS
     $$ SELECT coalesce($1, $2) $$;
 -- The proxy sets these two before a statement that asks for them.

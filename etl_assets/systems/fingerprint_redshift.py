@@ -1,0 +1,50 @@
+"""Fingerprints of what a Redshift session can read."""
+
+from collections.abc import Sequence
+
+import psycopg2.extensions as pg
+
+from etl_assets.core.columns import Column
+from etl_assets.core.fingerprint import Fingerprint
+from etl_assets.core.fingerprint_engines import planner_of
+from etl_assets.core.fingerprint_sql import Cell, queries, read
+from etl_assets.core.sql import quote_identifier
+
+
+def fingerprint_of(
+    cursor: pg.cursor,
+    columns: Sequence[Column],
+    relation: str,
+    *,
+    where: str = "",
+    bindings: Sequence[object] = (),
+) -> Fingerprint:
+    """Return the fingerprint of what a session reads, in its transaction.
+
+    Only functions that Redshift documents are used. Bytes are summed by their hexadecimal
+    digits, so Redshift refuses values of more than 32,767 of them.
+
+    Args:
+        cursor: Of the session.
+        columns: Of the relation, or some of them; a staged column of bytes holds what
+            `redshift_sql.staged_value` makes of it.
+        relation: A quoted table, or whatever else may stand after FROM.
+        where: A condition, with `%s` for each binding.
+        bindings: Its values.
+
+    Raises:
+        psycopg2.Error: When the relation cannot be read.
+    """
+    cells = [Cell(column, quote_identifier(column.name)) for column in columns]
+    made = queries(cells, _SOURCE, planner_of("redshift"))
+    source = (
+        f"{relation.replace('%', '%%')} WHERE {where}" if where else relation.replace("%", "%%")
+    )
+    rows = []
+    for query in made:
+        cursor.execute(query.sql.replace("%", "%%").replace(_SOURCE, source), bindings or ())
+        rows += cursor.fetchall()
+    return read(made, rows)
+
+
+_SOURCE = '"__etl_source"'
