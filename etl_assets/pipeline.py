@@ -65,7 +65,7 @@ def extract(
     with staging.scratch() as scratch:
         with source.snapshot(dataset, bindings) as snapshot:
             check_primary_key(dataset, snapshot)
-            expected = snapshot.count()
+            expected = snapshot.fingerprint(()).records
             files, records = write_parquet(snapshot, scratch)
             columns = snapshot.columns
             outcome = snapshot.outcome()

@@ -86,6 +86,11 @@ def planner_of(engine: str) -> Planner:
     return partial(_work, _ENGINES[engine])
 
 
+def halves(high: Decimal, low: Decimal, *, scale: int = 0) -> str:
+    """Return high * 2**32 + low, both whole, with the point before `scale` of the digits."""
+    return _scaled((int(high) << 32) + int(low), scale)
+
+
 def _work(engine: _Engine, cell: Cell, c: str) -> Work:
     kind = cell.column.type
     if not cell.exact:
@@ -107,7 +112,7 @@ def _hash(engine: _Engine, cell: Cell, c: str) -> Work:
     binary = cell.column.type.name == "binary"
     text = engine.binary.format(c=cell.sql) if binary else cell.sql
     totals = tuple(f"SUM({part.format(c=c)})" for part in engine.hashes)
-    total = _plain if len(totals) == 1 else _halves
+    total = _plain if len(totals) == 1 else halves
     return Work(({c: engine.hash.format(c=text)},), c, totals, total)
 
 
@@ -190,10 +195,6 @@ def _squares(rest: str) -> str:
 
 def _plain(total: Decimal) -> str:
     return format(total, "f")
-
-
-def _halves(high: Decimal, low: Decimal) -> str:
-    return str((int(high) << 32) + int(low))
 
 
 def _added(total: Decimal, squares: Decimal) -> str:

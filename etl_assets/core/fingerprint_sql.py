@@ -52,33 +52,42 @@ class Query:
     """One statement of a fingerprint; its single row is read by `read`.
 
     Attributes:
-        sql: The statement.
+        head: The statement up to what stands after FROM.
+        tail: The rest of it.
         columns: What it covers.
         work: How, in the same order.
     """
 
-    sql: str
+    head: str
+    tail: str
     columns: tuple[Column, ...]
     work: tuple[Work, ...]
+
+    def over(self, relation: str, *, percent: str = "%") -> str:
+        """Return the statement over a relation.
+
+        Args:
+            relation: What stands after FROM, with its WHERE.
+            percent: How the driver wants a `%` that is no parameter.
+        """
+        head, tail = (text.replace("%", percent) for text in (self.head, self.tail))
+        return f"{head}{relation}{tail}"
 
 
 Planner = Callable[[Cell, str], Work]
 """Says how a column is computed, with names that begin with the text."""
 
 
-def queries(
-    cells: Sequence[Cell], relation: str, planner: Planner, *, most: int = MOST_COLUMNS
-) -> list[Query]:
+def queries(cells: Sequence[Cell], planner: Planner, *, most: int = MOST_COLUMNS) -> list[Query]:
     """Return the statements of a fingerprint; one at least, which counts the records.
 
     Args:
         cells: The columns.
-        relation: What stands after FROM, with its WHERE.
         planner: An engine's, see `fingerprint_engines.planner_of`.
         most: Columns per statement.
     """
     chunks = [cells[at : at + most] for at in range(0, len(cells), most)] or [()]
-    return [_query(chunk, relation, planner) for chunk in chunks]
+    return [_query(chunk, planner) for chunk in chunks]
 
 
 def read(made: Iterable[Query], rows: Iterable[Sequence[object]]) -> Fingerprint:
@@ -103,9 +112,10 @@ def read(made: Iterable[Query], rows: Iterable[Sequence[object]]) -> Fingerprint
     return Fingerprint(records=records, columns=tuple(prints))
 
 
-def _query(cells: Sequence[Cell], relation: str, planner: Planner) -> Query:
+def _query(cells: Sequence[Cell], planner: Planner) -> Query:
     work = [planner(cell, f"c{number}") for number, cell in enumerate(cells)]
     depth = max((len(w.levels) for w in work), default=0)
+    head = tail = ""
     for level in range(depth):
         listed = [
             f"{sql} AS {name}"
@@ -116,13 +126,13 @@ def _query(cells: Sequence[Cell], relation: str, planner: Planner) -> Query:
                 else ((name, name) for name in w.levels[-1])
             )
         ]
-        select = f"SELECT {', '.join(listed)} FROM {relation}"
-        relation = f"({select}) AS level{level}"
+        head = f"(SELECT {', '.join(listed)} FROM {head}"
+        tail += f") AS level{level}"
     results = ["COUNT(*)"]
     for w in work:
         results += [f"COUNT({w.counted})", *w.totals]
     columns = tuple(cell.column for cell in cells)
-    return Query(f"SELECT {', '.join(results)} FROM {relation}", columns, tuple(work))
+    return Query(f"SELECT {', '.join(results)} FROM {head}", tail, columns, tuple(work))
 
 
 def _number(value: object) -> Decimal:

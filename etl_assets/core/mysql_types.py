@@ -155,6 +155,22 @@ class Reading:
         """Return whether a document may declare this type, with nothing changed silently."""
         return declared.name in _DECLARABLE[self.natural.name]
 
+    def summed(self, column: str, kind: ColumnType) -> str | None:
+        """Return SQL of a value, as the type has it; None where MySQL has it only inexactly.
+
+        Args:
+            column: The column, quoted.
+            kind: The type it is read as.
+        """
+        if self.digits or (kind.is_text and self.natural.name == "double"):
+            return None
+        if kind.is_text:
+            text = column if self.cell == _QUOTED else f"CAST({self.cell.format(c=column)} AS CHAR)"
+            return f"CONVERT({text} USING utf8mb4)"
+        if kind.name in ("binary", "double"):
+            return column
+        return self.cell.format(c=column)
+
 
 def read_as(field: MysqlField, declared: ColumnType | None = None) -> Reading | None:
     """Return how a column is read, or None when its type has no way through.

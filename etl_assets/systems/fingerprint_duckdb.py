@@ -36,6 +36,6 @@ def fingerprint_of(
     """
     source = f"{relation} WHERE {where}" if where else relation
     cells = [Cell(column, quote_identifier(column.name)) for column in columns]
-    made = queries(cells, source, planner_of("duckdb"), most=_COLUMNS_AT_ONCE)
-    rows = [connection.execute(query.sql, list(bindings)).fetchall()[0] for query in made]
+    made = queries(cells, planner_of("duckdb"), most=_COLUMNS_AT_ONCE)
+    rows = [connection.execute(query.over(source), list(bindings)).fetchall()[0] for query in made]
     return read(made, rows)

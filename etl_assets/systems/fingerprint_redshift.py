@@ -36,15 +36,10 @@ def fingerprint_of(
         psycopg2.Error: When the relation cannot be read.
     """
     cells = [Cell(column, quote_identifier(column.name)) for column in columns]
-    made = queries(cells, _SOURCE, planner_of("redshift"))
-    source = (
-        f"{relation.replace('%', '%%')} WHERE {where}" if where else relation.replace("%", "%%")
-    )
+    made = queries(cells, planner_of("redshift"))
+    source = relation.replace("%", "%%") + (f" WHERE {where}" if where else "")
     rows = []
     for query in made:
-        cursor.execute(query.sql.replace("%", "%%").replace(_SOURCE, source), bindings or ())
+        cursor.execute(query.over(source, percent="%%"), bindings or ())
         rows += cursor.fetchall()
     return read(made, rows)
-
-
-_SOURCE = '"__etl_source"'

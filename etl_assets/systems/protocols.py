@@ -1,7 +1,7 @@
 """The four seams: what the platform asks of a registry, a source, a store and a warehouse."""
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ import pyarrow as pa
 from etl_assets.core.campaigns import Scalar
 from etl_assets.core.columns import Column
 from etl_assets.core.datasets import Dataset
+from etl_assets.core.fingerprint import Fingerprint
 from etl_assets.core.manifest import Load, Part, Touched
 from etl_assets.core.orders import Order
 from etl_assets.core.registry import Registry
@@ -134,8 +135,16 @@ class SourceSnapshot(Protocol):
         """Return what the policies did, once the batches are read."""
         ...
 
-    def count(self) -> int:
-        """Return COUNT(*) of the query, in the snapshot.
+    def fingerprint(self, names: Collection[str]) -> Fingerprint:
+        """Return the fingerprint of some of the columns, and COUNT(*) of the query with it.
+
+        It is computed by the source itself, in the snapshot, of the values as they are there:
+        leave out columns that a policy touched. A column that the source cannot sum
+        exactly has no total: in MySQL a DECIMAL of more than 38
+        digits, and a FLOAT or DOUBLE declared as text.
+
+        Args:
+            names: Of columns; none for nothing but the count.
 
         Raises:
             SourceError: When the source refuses the query.

@@ -8,7 +8,7 @@ replica will do.
 
 import contextlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -23,6 +23,9 @@ from etl_assets.core.campaigns import Scalar
 from etl_assets.core.columns import Column, ColumnType
 from etl_assets.core.datasets import Dataset
 from etl_assets.core.errors import EtlError, SourceError
+from etl_assets.core.fingerprint import Fingerprint
+from etl_assets.core.fingerprint_engines import planner_of
+from etl_assets.core.fingerprint_sql import Cell, queries, read
 from etl_assets.core.mysql_types import MysqlField, Reading, name_of, read_as
 from etl_assets.systems.csv_blocks import CsvBlocks, CsvColumn
 from etl_assets.systems.mysql_errors import explained
@@ -97,6 +100,10 @@ class MysqlSnapshot:
             f"IFNULL({reading.cell.format(c=f'q.`{field.name}`')},'')"
             for field, reading in readings
         )
+        self._cells = [
+            _summed(reading, f"q.`{field.name}`", column)
+            for (field, reading), column in zip(readings, self.columns, strict=True)
+        ]
         self._record = f"CONCAT_WS(',',{cells})"
         of = f"{dataset.name} for campaign {bindings['campaign_key']}"
         self._blocks = CsvBlocks(read, dataset.primary_key, of)
@@ -105,10 +112,15 @@ class MysqlSnapshot:
         """Return what the policies did; see `SourceSnapshot.outcome`."""
         return self._blocks.outcome()
 
-    def count(self) -> int:
-        """Return COUNT(*) of the query; see `SourceSnapshot.count`."""
-        self._execute("SELECT COUNT(*)")
-        return int(self._stream.fetchall()[0][0])
+    def fingerprint(self, names: Collection[str]) -> Fingerprint:
+        """Return the fingerprint of columns; see `SourceSnapshot.fingerprint`."""
+        made = queries([c for c in self._cells if c.column.name in names], planner_of("mysql"))
+        rows: list[Sequence[object]] = []
+        for query in made:
+            source = f"(\n{self._statement}\n) q"
+            self._stream.execute(query.over(source, percent="%%"), self._bindings)
+            rows += self._stream.fetchall()
+        return read(made, rows)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Yield typed batches; see `SourceSnapshot.batches`."""
@@ -180,6 +192,11 @@ class MysqlSnapshot:
                 "Name it in the query: … AS a_name.",
             ) from None
         return CsvColumn(column, reading.natural, reading.digits, policies)
+
+
+def _summed(reading: Reading, name: str, column: Column) -> Cell:
+    sql = reading.summed(name, column.type)
+    return Cell(column, sql or name, exact=sql is not None)
 
 
 class _Stream(pymysql.cursors.SSCursor):

@@ -8,7 +8,7 @@ import contextlib
 import datetime as dt
 import re
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,10 @@ from etl_assets.core.campaigns import Scalar
 from etl_assets.core.columns import Column, ColumnType
 from etl_assets.core.datasets import Dataset
 from etl_assets.core.errors import PermanentError, SourceError, TransientError
+from etl_assets.core.fingerprint import Fingerprint
+from etl_assets.core.fingerprint_sql import Cell, queries, read
+from etl_assets.core.sql import quote_identifier
+from etl_assets.systems.fingerprint_sqlite import with_aggregates, work_in_sqlite
 from etl_assets.systems.protocols import Check, Outcome
 
 CELLS_PER_BATCH = 250_000
@@ -67,8 +71,8 @@ class SqliteSource:
         uri = f"{self.path.absolute().as_uri()}?mode=ro"
         engine = sa.create_engine(
             "sqlite://",
-            creator=lambda: sqlite3.connect(
-                uri, uri=True, isolation_level=None, timeout=self._patience_seconds
+            creator=lambda: with_aggregates(
+                sqlite3.connect(uri, uri=True, isolation_level=None, timeout=self._patience_seconds)
             ),
             poolclass=sa.NullPool,
         )
@@ -137,10 +141,18 @@ class SqliteSnapshot:
         """Return nothing: SQLite holds none of what the policies are for."""
         return Outcome()
 
-    def count(self) -> int:
-        """Return COUNT(*) of the query; see `SourceSnapshot.count`."""
-        statement = f"SELECT count(*) FROM ({self._statement})"
-        return int(self._connection.exec_driver_sql(statement, self._bindings).scalar_one())
+    def fingerprint(self, names: Collection[str]) -> Fingerprint:
+        """Return the fingerprint of columns; see `SourceSnapshot.fingerprint`."""
+        cells = [Cell(c, quote_identifier(c.name)) for c in self.columns if c.name in names]
+        made = queries(cells, work_in_sqlite)
+        source = f"({self._statement}) AS q"
+        return read(
+            made,
+            [
+                self._connection.exec_driver_sql(query.over(source), self._bindings).one()
+                for query in made
+            ],
+        )
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Yield typed batches; see `SourceSnapshot.batches`."""

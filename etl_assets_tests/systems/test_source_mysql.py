@@ -146,13 +146,13 @@ def test_the_snapshot_does_not_move_while_others_write(
     source = open_mysql(mariadb)
     with source.snapshot(make_dataset("SELECT id, v FROM moving"), dict(BINDINGS)) as snapshot:
         mariadb.run("INSERT INTO moving VALUES (501, 'late')")
-        assert snapshot.count() == 500
+        assert snapshot.fingerprint(()).records == 500
         batches = snapshot.batches()
         seen = next(batches).to_pylist()
         mariadb.run("UPDATE moving SET v = 'changed'", "DELETE FROM moving WHERE id > 400")
         for batch in batches:
             seen += batch.to_pylist()
-        assert snapshot.count() == 500
+        assert snapshot.fingerprint(()).records == 500
     assert [r["id"] for r in seen] == list(range(1, 501))
     assert {r["v"] for r in seen} == {"a" * 1000}
 
