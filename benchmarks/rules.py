@@ -24,6 +24,7 @@ from etl_assets.core.manifest import Extract
 from etl_assets.core.rules.rule_set import RuleSet
 from etl_assets.demo import sample
 from etl_assets.kept import latest_extract
+from etl_assets.loading import load
 from etl_assets.rules.plan import plan_rules
 from etl_assets.rules.transform import transform
 from etl_assets.settings import Settings
@@ -110,7 +111,7 @@ class Bench:
         """Stage and load an extract, whatever is unchanged."""
         campaign = self.registry.campaign(extract.campaign_key)
         staged = pipeline.stage(self.dataset, campaign, extract, rules, self.staging)
-        pipeline.load(self.dataset, staged, self.staging, self.warehouse, run_id=run_id, force=True)
+        load(self.dataset, staged, self.staging, self.warehouse, run_id=run_id, force=True)
 
 
 def seconds(work: Callable[[], None]) -> float:

@@ -22,7 +22,8 @@ from etl_assets.core.manifest import Extract, Fallback, Stage
 from etl_assets.core.rules.rule_set import RuleSet
 from etl_assets.failures import reported_to_dagster
 from etl_assets.held import follows_source_result, follows_source_spec
-from etl_assets.kept import extract_manifest
+from etl_assets.kept import extract_manifest, stage_path
+from etl_assets.loading import load
 from etl_assets.metadata import (
     extract_metadata,
     held_metadata,
@@ -175,7 +176,7 @@ def _s3_staging_csv(dataset: Dataset, settings: Settings) -> dg.AssetsDefinition
                 metadata=stage_metadata(
                     made,
                     store,
-                    pipeline.stage_path(made),
+                    stage_path(made),
                     seconds=time.monotonic() - started,
                     unchanged=unchanged,
                 ),
@@ -216,7 +217,7 @@ def _redshift_table(dataset: Dataset, settings: Settings) -> dg.AssetsDefinition
             store = staging.open()
             staged = required_reference(context, upstream, Stage, store)
             opened = warehouse.open()
-            made = pipeline.load(
+            made = load(
                 dataset,
                 staged,
                 store,
@@ -238,7 +239,7 @@ def _redshift_table(dataset: Dataset, settings: Settings) -> dg.AssetsDefinition
                     made.row,
                     staged,
                     store,
-                    manifest=pipeline.stage_path(staged),
+                    manifest=stage_path(staged),
                     warehouse_url=warehouse.url,
                     table_records=table_records,
                     seconds=time.monotonic() - started,

@@ -4,8 +4,8 @@ import warnings
 
 import dagster as dg
 
+from etl_assets.loading import Loaded
 from etl_assets.partitions import CAMPAIGNS
-from etl_assets.pipeline import Loaded
 
 NAME = "follows_source"
 

@@ -1,4 +1,7 @@
-"""What is kept of earlier loads: the extracts they were made from, and their staged parts."""
+"""What is kept of loads, where: the extracts they were made from, and their staged parts."""
+
+import datetime as dt
+import secrets
 
 from pydantic import ValidationError
 
@@ -13,6 +16,19 @@ _LOOKED_AT = 200
 def extract_manifest(dataset: str, key: str, extract_id: str) -> str:
     """Return the path of an extract's manifest, below the staging URL."""
     return f"extract/{dataset}/{key}/{extract_id}/manifest.json"
+
+
+def new_id(moment: dt.datetime) -> str:
+    """Return an id that no other has and that sorts by time."""
+    return f"{moment:%Y%m%dT%H%M%S.%f}Z-{secrets.token_hex(4)}"
+
+
+def stage_path(staged: Stage) -> str:
+    """Return the path of a stage's own manifest, below the staging URL.
+
+    Beside it stands `manifest.json`, which COPY reads: all it may hold is the parts.
+    """
+    return f"{staged.copy_manifest.rpartition('/')[0]}/sidecar.json"
 
 
 def extract_of(load: Load, staging: Staging) -> Extract | None:

@@ -10,32 +10,33 @@ forced: `previous` is what the step returned then.
 import contextlib
 import datetime as dt
 import hashlib
-import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from etl_assets.core.campaigns import Campaign
 from etl_assets.core.datasets import Dataset, check_bindings
 from etl_assets.core.errors import ProofError
-from etl_assets.core.guards import objections
 from etl_assets.core.manifest import (
     Extract,
     Fallback,
-    Load,
     Part,
     Stage,
     copy_manifest,
     inputs_digest,
 )
-from etl_assets.core.orders import Order, SupersededError, order_load
 from etl_assets.core.rules.kept import rules_text
 from etl_assets.core.rules.rule_set import RuleSet
-from etl_assets.core.standing import Status, decide, standing_of, waits
-from etl_assets.kept import extract_manifest
+from etl_assets.kept import extract_manifest, new_id, stage_path
+from etl_assets.proof import (
+    comparable,
+    fingerprint_parquet,
+    prove_extract,
+    prove_rules,
+    source_columns,
+)
 from etl_assets.received import check_primary_key, check_received, write_parquet, write_rejects
 from etl_assets.rules.transform import LookedUp, transform
-from etl_assets.systems.protocols import Source, Staging, Warehouse
+from etl_assets.systems.protocols import Source, Staging
 from etl_assets.systems.staging import sha256_of
 
 
@@ -65,11 +66,16 @@ def extract(
     with staging.scratch() as scratch:
         with source.snapshot(dataset, bindings) as snapshot:
             check_primary_key(dataset, snapshot)
-            expected = snapshot.fingerprint(()).records
-            files, records = write_parquet(snapshot, scratch)
             columns = snapshot.columns
+            at_source = snapshot.fingerprint(source_columns(dataset, columns))
+            expected = at_source.records
+            files, records = write_parquet(snapshot, scratch)
             outcome = snapshot.outcome()
         check_received(dataset, campaign, expected, records, outcome)
+        compared = comparable(at_source, outcome)
+        named = [c for c in columns if c.name in compared.names]
+        received = fingerprint_parquet(files, named, scratch)
+        prove_extract(dataset, campaign.key, compared, received)
         extract_id = new_id(extracted_at)
         folder = f"extract/{dataset.name}/{campaign.key}/{extract_id}"
         listed = write_rejects(outcome, scratch) if outcome.rejects else None
@@ -88,9 +94,11 @@ def extract(
             query_sha256=hashlib.sha256(dataset.query.encode()).hexdigest(),
             bindings=bindings,
             extracted_at=extracted_at,
+            source_fingerprint=compared,
         )
         if previous and previous.data_version == made.data_version:
             return previous
+        made = made.model_copy(update={"fingerprint": fingerprint_parquet(files, columns, scratch)})
         for part, file in zip(made.parts, files, strict=True):
             staging.put(part.path, file)
         if made.rejects and listed:
@@ -177,6 +185,7 @@ def stage(
             distribution_key=dataset.distribution_key,
             sort_keys=dataset.sort_keys,
             season_end=campaign.end,
+            fingerprint=made.fingerprint,
             staged_at=staged_at,
         )
         left_out = made.filtered + made.rejected
@@ -187,135 +196,11 @@ def stage(
                 f" kept, {made.filtered:,} filtered, {made.rejected:,} rejected.",
                 "Report the rule set; nothing was loaded.",
             )
+        prove_rules(dataset, source_extract, rule_set, made.fingerprint)
         staging.put_text(f"{folder}/rules.yaml", rules_text(rule_set))
         staging.put_text(stage_path(staged), staged.model_dump_json(indent=2))
         staging.put_text(staged.copy_manifest, copy_manifest(parts, staging.uri))
     return staged
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """What became of a load.
-
-    Attributes:
-        row: Of the ledger: that of the load; or the one that made the slice what it is and
-            stays. Of a load that is held, the hold.
-        status: `loaded`, `unchanged`, `kept` or `held`; see `Status`.
-        reason: Why it is kept or held, and what to do; empty otherwise.
-    """
-
-    row: Load
-    status: Status
-    reason: str = ""
-
-    @property
-    def follows_source(self) -> bool:
-        """Whether the slice has what was staged."""
-        return self.status in ("loaded", "unchanged")
-
-
-def load(
-    dataset: Dataset,
-    staged: Stage,
-    staging: Staging,
-    warehouse: Warehouse,
-    *,
-    run_id: str | None,
-    force: bool = False,
-) -> Loaded:
-    """Replace the campaign's slice of the target table with the staged records.
-
-    Nothing is changed when the slice was last loaded from the same inputs and still has as
-    many records, unless forced; when somebody decided that it stays; or when a guard of the
-    dataset holds the load for approval.
-
-    Raises:
-        ProofError: When source, stage and table are not equal; the slice is what it was.
-        WarehouseError: When the warehouse refuses the load; the slice is what it was.
-        StagingError: When a part is missing or was changed.
-        TransientError: When the warehouse is busy; a retry is safe.
-    """
-    for last in (False, False, True):
-        try:
-            return _load(dataset, staged, staging, warehouse, run_id=run_id, force=force)
-        except SupersededError:
-            if last:
-                raise
-    raise AssertionError  # the last attempt returns or raises
-
-
-def _load(
-    dataset: Dataset,
-    staged: Stage,
-    staging: Staging,
-    warehouse: Warehouse,
-    *,
-    run_id: str | None,
-    force: bool,
-) -> Loaded:
-    key = staged.campaign_key
-    rows = warehouse.loads(dataset=dataset.name, key=key)
-    standing = standing_of(rows)
-    records = warehouse.slices(dataset).get(key, 0)
-    decision = decide(standing, staged, records=records, force=force)
-    order = replace(order_load(staged, stage_path(staged), run_id=run_id), over=standing.newest)
-    if any(row.load_id == staged.load_id for row in rows):
-        order = replace(order, load_id=new_id(_now()))
-    if not decision.load:
-        if decision.settled:
-            warehouse.commit([_settle(order, decision.settled)], staging)
-        row = standing.current or standing.kept
-        assert row is not None  # noqa: S101  (what is not loaded has a reason in a row)
-        return Loaded(row, decision.status, decision.reason)
-    if found := _objections(dataset, staged, records):
-        waiting = standing.waiting
-        if waiting is None or waiting.inputs_digest != staged.inputs_digest:
-            hold = replace(order, kind="hold", reason="; ".join(found)[:_REASON_CHARACTERS])
-            (waiting,) = warehouse.commit([hold], staging)
-        return Loaded(waiting, "held", waits(waiting))
-    (row,) = warehouse.commit([order], staging)
-    return Loaded(row, "loaded")
-
-
-def _settle(order: Order, hold: Load) -> Order:
-    return replace(
-        order,
-        kind="release",
-        load_id=new_id(_now()),
-        stage=None,
-        stage_path=None,
-        about=hold.load_id,
-        undoes=hold.inputs_digest,
-        reason="source and rules give what is loaded again",
-        made_by=None,
-    )
-
-
-def _objections(dataset: Dataset, staged: Stage, records: int) -> list[str]:
-    return objections(
-        dataset.guards,
-        staged,
-        records=records,
-        non_nulls={},
-        staged_non_nulls={},
-        today=_now().date(),
-    )
-
-
-def stage_path(staged: Stage) -> str:
-    """Return the path of a stage's own manifest, below the staging URL.
-
-    Beside it stands `manifest.json`, which COPY reads: all it may hold is the parts.
-    """
-    return f"{staged.copy_manifest.rpartition('/')[0]}/sidecar.json"
-
-
-_REASON_CHARACTERS = 1024
-
-
-def new_id(moment: dt.datetime) -> str:
-    """Return an id that no other has and that sorts by time."""
-    return f"{moment:%Y%m%dT%H%M%S.%f}Z-{secrets.token_hex(4)}"
 
 
 def _name_parts(folder: str, files: list[Path], extension: str) -> tuple[Part, ...]:

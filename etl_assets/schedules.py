@@ -15,9 +15,9 @@ from etl_assets.core.orders import order_for
 from etl_assets.core.registry import Registry
 from etl_assets.core.standing import standing_of
 from etl_assets.failures import reported_to_dagster
+from etl_assets.kept import new_id
 from etl_assets.metadata import prune_metadata
 from etl_assets.partitions import describe_changes, sync_partitions
-from etl_assets.pipeline import new_id
 from etl_assets.resources import RegistryResource, StagingResource, WarehouseResource, revision_tags
 from etl_assets.settings import Settings
 from etl_assets.systems.protocols import Staging, Warehouse

@@ -7,6 +7,7 @@ import duckdb
 
 from etl_assets import pipeline
 from etl_assets.core.manifest import Extract, Load, Stage
+from etl_assets.loading import Loaded, load
 from etl_assets.settings import Settings
 
 
@@ -47,9 +48,9 @@ class Chain:
         """Load what was staged."""
         return self.load_as(staged, force=force).row
 
-    def load_as(self, staged: Stage, *, force: bool = False) -> pipeline.Loaded:
+    def load_as(self, staged: Stage, *, force: bool = False) -> Loaded:
         """Load what was staged, and say what became of it."""
-        return pipeline.load(
+        return load(
             self.settings.datasets[self.dataset],
             staged,
             self.settings.open_staging(),

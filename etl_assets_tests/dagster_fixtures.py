@@ -16,6 +16,7 @@ from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepo
 from etl_assets import pipeline
 from etl_assets.core.manifest import Load
 from etl_assets.definitions import build_defs
+from etl_assets.loading import load as load_staged
 from etl_assets.resources import build_resources
 from etl_assets.schedules import PRUNE_JOB, REFRESH_JOB, PruneConfig
 from etl_assets.settings import Settings
@@ -171,7 +172,7 @@ def load(settings: Settings, *keys: str) -> None:
             dataset, campaign, settings.open_source(), store, source_name=settings.source_url
         )
         staged = pipeline.stage(dataset, campaign, made, registry.rules_of(dataset), store)
-        pipeline.load(dataset, staged, store, settings.open_warehouse(), run_id=None)
+        load_staged(dataset, staged, store, settings.open_warehouse(), run_id=None)
 
 
 def failures(result: dg.ExecuteInProcessResult) -> dict[str, str]:

@@ -12,7 +12,8 @@ from click.testing import CliRunner, Result
 from etl_assets.cleaning import find_removals, remove
 from etl_assets.cli import cli
 from etl_assets.core.manifest import Load
-from etl_assets.pipeline import extract, load, stage
+from etl_assets.loading import load
+from etl_assets.pipeline import extract, stage
 from etl_assets.settings import Settings
 from etl_assets.systems.aws import Place
 from etl_assets_tests.small import Small

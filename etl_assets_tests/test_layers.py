@@ -135,7 +135,7 @@ def test_the_fence_around_core_fires(planted: str) -> None:
         "import dagster",
         "from dagster import asset",
         "import dagster_aws.s3",
-        "from etl_assets.pipeline import load",
+        "from etl_assets.loading import load",
         "from etl_assets import settings",
         "import etl_assets.settings",
         "def f():\n    from etl_assets.assets import build",

@@ -13,7 +13,7 @@ from etl_assets.core.errors import (
 )
 from etl_assets.core.manifest import Extract, Part, Stage
 from etl_assets.core.rules.versions import read_rules
-from etl_assets.pipeline import new_id
+from etl_assets.kept import new_id
 from etl_assets.systems.staging import FileStaging
 from etl_assets_tests.chain import Chain
 from etl_assets_tests.commits import commit_prune

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import yaml
 
-from etl_assets import pipeline
 from etl_assets.core.errors import EtlError
 from etl_assets.core.manifest import Fallback
 from etl_assets.display.why import shown
+from etl_assets.kept import stage_path
 from etl_assets.settings import Settings
 from etl_assets.why.why import choose_dataset, parse_id, why
 from etl_assets_tests.chain import Chain
@@ -109,7 +109,7 @@ def test_rules_of_the_last_good_load_are_told_to_have_stood_in(small: Small) -> 
     stage = chain.stage().model_copy(
         update={"fallback": failed, "copy_manifest": f"{folder}/manifest.json"}
     )
-    settings.open_staging().put_text(pipeline.stage_path(stage), stage.model_dump_json())
+    settings.open_staging().put_text(stage_path(stage), stage.model_dump_json())
     chain.load(stage)
     (note,) = explain(settings, "1", "amount").notes
     assert "because the current ones (v9) failed: rule `x` broke" in note

@@ -45,6 +45,10 @@ class Dataset(BaseModel):
         owner: Who answers for it: `team:name`, or an e-mail address.
         table: The target table; the dataset's name unless said.
         primary_key: Columns of the query that together name a record of a campaign.
+        measures: Columns of the query whose sums matter.
+        source_proof: Of what the source computes a fingerprint itself, for the extract to be
+            proven by: `named`, the primary key and the measures; `all` columns; or only the
+            `count` of records.
         query: One SELECT; binds `:campaign_key`, `:start`, `:end`, `:starts_at`,
             `:ends_before` and the campaign's own parameters.
         columns: Types and comments, by column name.
@@ -70,6 +74,8 @@ class Dataset(BaseModel):
     owner: str | None = None
     table: ColumnName = ""
     primary_key: tuple[ColumnName, ...] = Field(min_length=1)
+    measures: tuple[ColumnName, ...] = ()
+    source_proof: Literal["count", "named", "all"] = "named"
     query: str
     columns: dict[ColumnName, ColumnSpec] = Field(default_factory=dict)
     rules: tuple[Rule, ...] = ()

@@ -107,6 +107,16 @@ class Fingerprint(_Summary):
         found = sorted((c.column, c.family, c.non_nulls, c.total or "") for c in self.columns)
         return hashlib.sha256(json.dumps([self.records, found]).encode()).hexdigest()
 
+    @property
+    def names(self) -> set[str]:
+        """The columns it covers."""
+        return {c.column for c in self.columns}
+
+    @property
+    def non_nulls(self) -> dict[str, int]:
+        """The values that are not NULL, by column."""
+        return {c.column: c.non_nulls for c in self.columns}
+
     def only(self, names: Collection[str]) -> "Fingerprint":
         """Return the fingerprint of some of the columns."""
         kept = tuple(c for c in self.columns if c.column in names)

@@ -7,11 +7,13 @@ import datetime as dt
 from collections.abc import Collection, Iterable, Sequence
 
 from etl_assets.core.errors import ProofError
+from etl_assets.core.fingerprint import Fingerprint, differences
 from etl_assets.core.manifest import Load, Stage
 from etl_assets.core.orders import Order
 from etl_assets.core.sql import column_list, quote_identifier, quote_table
 
 SCHEMA = "etl_assets"
+_SHOWN = 5
 LEDGER = quote_table(SCHEMA, "loads")
 
 _TYPES = {
@@ -39,6 +41,7 @@ _TYPES = {
     "made_by": "VARCHAR(256)",
     "about": "VARCHAR(64)",
     "undoes": "VARCHAR(64)",
+    "fingerprint": "VARCHAR(64)",
 }
 
 CREATE_LEDGER = (
@@ -117,6 +120,22 @@ def prove_load(stage: Stage, loaded: int) -> None:
         )
 
 
+def prove_slice(stage: Stage, found: Fingerprint) -> None:
+    """Check that a slice holds the values that were staged.
+
+    Raises:
+        ProofError: Naming the columns.
+    """
+    said = differences(stage.fingerprint, found) if stage.fingerprint else []
+    if said:
+        more = f"; and {len(said) - _SHOWN} more" if len(said) > _SHOWN else ""
+        raise ProofError(
+            f"The load of {stage.dataset} for campaign {stage.campaign_key} is not what was staged:"
+            f" {'; '.join(said[:_SHOWN])}{more}; it was rolled back.",
+            "Refresh the campaign with --force; if it happens again, keep the staged parts.",
+        )
+
+
 def prove_prune(order: Order, *, total: int, gone: int, left: int) -> None:
     """Check that a removal left every other record.
 
@@ -151,11 +170,7 @@ def row_of(
         committed_at: When this row was made.
     """
     stage = order.stage
-    shared = (
-        stage.model_dump(include=set(Load.model_fields) & set(Stage.model_fields))
-        if stage
-        else dict(_NOTHING_STAGED)
-    )
+    shared = stage.model_dump(include=_SHARED) if stage else dict(_NOTHING_STAGED)
     proofs = {
         "load": _load_proof(stage) if stage else "",
         "prune": f"{total:,} in the table - {replaced:,} of {order.campaign_key}"
@@ -170,11 +185,19 @@ def row_of(
             "records": records,
             "replaced_records": replaced,
             "stage": order.stage_path,
+            "fingerprint": _digest_of(order.loaded),
             "proof": proofs.get("load" if order.loaded else order.kind, ""),
             "started_at": started_at,
             "committed_at": committed_at,
         }
     )
+
+
+_SHARED = set(Load.model_fields) & set(Stage.model_fields) - {"fingerprint"}
+
+
+def _digest_of(loaded: Stage | None) -> str | None:
+    return loaded.fingerprint.digest if loaded and loaded.fingerprint else None
 
 
 _NOTHING_STAGED: dict[str, object] = {

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from etl_assets.core.campaigns import CampaignKey, Scalar
 from etl_assets.core.columns import Column
+from etl_assets.core.fingerprint import Fingerprint
 
 Kind = Literal["load", "rollback", "prune", "hold", "release"]
 """What a row of the ledger says was done."""
@@ -63,6 +64,9 @@ class Extract(_Reference):
         query_sha256: Of the query's text.
         bindings: What the query bound.
         extracted_at: When the snapshot was taken, UTC.
+        fingerprint: Of the records kept.
+        source_fingerprint: What the source computed itself in the snapshot, and the records
+            kept were compared with.
     """
 
     dataset: str
@@ -79,6 +83,8 @@ class Extract(_Reference):
     query_sha256: str
     bindings: dict[str, Scalar]
     extracted_at: dt.datetime
+    fingerprint: Fingerprint | None = None
+    source_fingerprint: Fingerprint | None = None
 
     @property
     def bytes(self) -> int:
@@ -159,6 +165,7 @@ class Stage(_Reference):
         distribution_key: Redshift's, if the dataset names one.
         sort_keys: Redshift's.
         season_end: The campaign's last day; None in stages of earlier releases.
+        fingerprint: Of the records, as the rules made them; None in stages of earlier releases.
     """
 
     dataset: str
@@ -187,6 +194,7 @@ class Stage(_Reference):
     distribution_key: str | None
     sort_keys: tuple[str, ...]
     season_end: dt.date | None = None
+    fingerprint: Fingerprint | None = None
     staged_at: dt.datetime
 
     @property
@@ -225,6 +233,8 @@ class Load(_Reference):
         made_by: Who decided; None for what a refresh did.
         about: The load that a rollback puts back, or the hold that a release or an approved
             load ends.
+        fingerprint: Digest of the fingerprint that the slice was proven by, which the stage's
+            manifest holds; None for loads of earlier releases and what is no load.
         undoes: The `inputs_digest` of what is not to be loaded again by itself: what a
             rollback took away, or a release refused.
     """
@@ -253,6 +263,7 @@ class Load(_Reference):
     made_by: str | None = None
     about: str | None = None
     undoes: str | None = None
+    fingerprint: str | None = None
 
     @property
     def changes_slice(self) -> bool:

@@ -12,6 +12,7 @@ from etl_assets.core.columns import Column
 from etl_assets.core.csv_record import MAX_RECORD_BYTES, length_sql, may_be_too_long
 from etl_assets.core.datasets import Dataset
 from etl_assets.core.errors import RuleError, StagingError
+from etl_assets.core.fingerprint import Fingerprint
 from etl_assets.core.manifest import Extract, RuleCount
 from etl_assets.core.rules.chain import COMPUTED
 from etl_assets.core.rules.compile import CompiledRules, compile_rules
@@ -27,6 +28,7 @@ from etl_assets.rules.engine import (
     read_extract,
     run,
 )
+from etl_assets.systems.fingerprint_duckdb import fingerprint_of
 
 _SAMPLES = 5
 
@@ -42,6 +44,7 @@ class Transformed:
         reshaped: Records that came (or went, when negative) because rules make several of one
             or one of several.
         null_token: Stands for NULL, unquoted.
+        fingerprint: Of the records in the parts.
     """
 
     files: list[Path]
@@ -53,6 +56,7 @@ class Transformed:
     reshaped: int
     rule_counts: tuple[RuleCount, ...]
     null_token: str
+    fingerprint: Fingerprint
 
 
 @dataclass(frozen=True)
@@ -108,6 +112,9 @@ def transform(
             _check_lengths(connection, compiled, dataset, extract.campaign_key)
             token = _absent_token(connection, compiled)
             files, records = _write_parts(connection, compiled, extract, parquet, folder, token)
+            if len(compiled.phases) == 1:
+                read_extract(connection, extract.columns, parquet)
+            made = fingerprint_of(connection, compiled.columns, f"({compiled.last.records()}) r")
         except duckdb.IOException as error:
             raise StagingError(
                 f"The parts of {dataset.name} for campaign {extract.campaign_key} could not be"
@@ -126,6 +133,7 @@ def transform(
         reshaped=ran.reshaped,
         rule_counts=tuple(c for c in ran.counts if c.outcome != "failed"),
         null_token=token,
+        fingerprint=made,
     )
 
 

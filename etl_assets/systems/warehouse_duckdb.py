@@ -16,11 +16,12 @@ import duckdb
 from etl_assets.core.columns import LOAD_COLUMNS
 from etl_assets.core.datasets import Dataset
 from etl_assets.core.errors import TransientError, WarehouseError
-from etl_assets.core.ledger import LEDGER, prove_load, prove_prune, row_of
+from etl_assets.core.ledger import LEDGER, prove_load, prove_prune, prove_slice, row_of
 from etl_assets.core.manifest import Load, Stage
 from etl_assets.core.orders import Order, after, check_over, describe_orders
 from etl_assets.core.sql import column_list, quote_literal, quote_table
 from etl_assets.systems import duckdb_tables as tables
+from etl_assets.systems.fingerprint_duckdb import fingerprint_of
 from etl_assets.systems.protocols import Check, Staging
 
 _ROW_GROUP_RECORDS = 10_240
@@ -225,6 +226,11 @@ def _replace(
         )
     records = tables.count(connection, mine, key)
     prove_load(stage, records)
+    if stage.fingerprint:
+        found = fingerprint_of(
+            connection, stage.columns, target, where="campaign_key = ?", bindings=key
+        )
+        prove_slice(stage, found)
     return records, replaced
 
 

@@ -22,11 +22,12 @@ import psycopg2.extensions as pg
 from etl_assets.core import redshift_sql as sql
 from etl_assets.core.datasets import Dataset
 from etl_assets.core.errors import EtlError, StagingError, WarehouseError
-from etl_assets.core.ledger import prove_load, prove_prune, row_of
+from etl_assets.core.ledger import prove_load, prove_prune, prove_slice, row_of
 from etl_assets.core.manifest import Load, Stage, copy_manifest
 from etl_assets.core.orders import Order, after, check_over, describe_orders
 from etl_assets.core.sql import quote_identifier, quote_table
 from etl_assets.systems import redshift_tables as tables
+from etl_assets.systems.fingerprint_redshift import fingerprint_of
 from etl_assets.systems.protocols import Check, Staging
 from etl_assets.systems.redshift_connect import RedshiftUrl, connect
 from etl_assets.systems.redshift_errors import explain, is_connection_lost
@@ -172,6 +173,15 @@ class RedshiftWarehouse:
         counted = f"SELECT count(*) FROM {self._target(stage.table)} WHERE campaign_key = %s"
         records = tables.count(cursor, counted, key)
         prove_load(stage, records)
+        if stage.fingerprint:
+            found = fingerprint_of(
+                cursor,
+                stage.columns,
+                self._target(stage.table),
+                where="campaign_key = %s",
+                bindings=key,
+            )
+            prove_slice(stage, found)
         return records, replaced
 
     def _remove(self, cursor: pg.cursor, order: Order) -> tuple[int, int]:

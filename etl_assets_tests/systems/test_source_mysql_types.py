@@ -12,7 +12,8 @@ from etl_assets.core.campaigns import Campaign
 from etl_assets.core.errors import SourceError
 from etl_assets.core.mysql_types import MYSQL_TYPES, type_rows
 from etl_assets.core.rules.rule_set import RuleSet
-from etl_assets.pipeline import extract, load, stage
+from etl_assets.loading import load
+from etl_assets.pipeline import extract, stage
 from etl_assets.systems.staging import FileStaging
 from etl_assets.systems.warehouse_duckdb import DuckDBWarehouse
 from etl_assets_tests.servers import MariaDBServer

@@ -16,6 +16,7 @@ from etl_assets.core.errors import SourceError
 from etl_assets.core.manifest import Extract
 from etl_assets.core.rules.rule_set import RuleSet
 from etl_assets.core.sql import quote_identifier
+from etl_assets.loading import load
 from etl_assets.systems.warehouse_duckdb import DuckDBWarehouse
 from etl_assets_tests.servers import MariaDBServer
 from etl_assets_tests.systems.mysql_cases import (
@@ -120,7 +121,7 @@ class Torture:
         )
         staged = pipeline.stage(dataset, CAMPAIGN, made, RuleSet(), self._staging)
         for warehouse in (DuckDBWarehouse(self._duckdb), self._redshift.warehouse()):
-            pipeline.load(dataset, staged, self._staging, warehouse, run_id=None)
+            load(dataset, staged, self._staging, warehouse, run_id=None)
         names = ", ".join(quote_identifier(c.name) for c in made.columns)
         query = f"SELECT {names} FROM {quote_identifier(dataset.table)} ORDER BY id"
         with duckdb.connect(str(self._duckdb), read_only=True) as connection:

@@ -1,0 +1,136 @@
+"""The last step of the chain: staged records take the place of a slice, unless they must not.
+
+What the ledger says of the slice is looked at first (`core/standing.py`), then the dataset's
+guards (`core/guards.py`). Both are decided on the key's newest row, and nothing is done when
+another is newest by the time it is carried out.
+"""
+
+import datetime as dt
+from dataclasses import dataclass, replace
+
+from etl_assets.core.datasets import Dataset
+from etl_assets.core.guards import objections
+from etl_assets.core.manifest import Load, Stage
+from etl_assets.core.orders import Order, SupersededError, order_load
+from etl_assets.core.standing import Status, decide, standing_of, waits
+from etl_assets.kept import new_id, stage_of, stage_path
+from etl_assets.systems.protocols import Staging, Warehouse
+
+_REASON_CHARACTERS = 1024
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What became of a load.
+
+    Attributes:
+        row: Of the ledger: that of the load; or the one that made the slice what it is and
+            stays. Of a load that is held, the hold.
+        status: `loaded`, `unchanged`, `kept` or `held`; see `Status`.
+        reason: Why it is kept or held, and what to do; empty otherwise.
+    """
+
+    row: Load
+    status: Status
+    reason: str = ""
+
+    @property
+    def follows_source(self) -> bool:
+        """Whether the slice has what was staged."""
+        return self.status in ("loaded", "unchanged")
+
+
+def load(
+    dataset: Dataset,
+    staged: Stage,
+    staging: Staging,
+    warehouse: Warehouse,
+    *,
+    run_id: str | None,
+    force: bool = False,
+) -> Loaded:
+    """Replace the campaign's slice of the target table with the staged records.
+
+    Nothing is changed when the slice was last loaded from the same inputs and still has as
+    many records, unless forced; when somebody decided that it stays; or when a guard of the
+    dataset holds the load for approval.
+
+    Raises:
+        ProofError: When source, stage and table are not equal; the slice is what it was.
+        WarehouseError: When the warehouse refuses the load; the slice is what it was.
+        StagingError: When a part is missing or was changed.
+        TransientError: When the warehouse is busy; a retry is safe.
+    """
+    for last in (False, False, True):
+        try:
+            return _load(dataset, staged, staging, warehouse, run_id=run_id, force=force)
+        except SupersededError:
+            if last:
+                raise
+    raise AssertionError  # the last attempt returns or raises
+
+
+def _load(
+    dataset: Dataset,
+    staged: Stage,
+    staging: Staging,
+    warehouse: Warehouse,
+    *,
+    run_id: str | None,
+    force: bool,
+) -> Loaded:
+    key = staged.campaign_key
+    rows = warehouse.loads(dataset=dataset.name, key=key)
+    standing = standing_of(rows)
+    records = warehouse.slices(dataset).get(key, 0)
+    decision = decide(standing, staged, records=records, force=force)
+    order = replace(order_load(staged, stage_path(staged), run_id=run_id), over=standing.newest)
+    if any(row.load_id == staged.load_id for row in rows):
+        order = replace(order, load_id=new_id(_now()))
+    if not decision.load:
+        if decision.settled:
+            warehouse.commit([_settle(order, decision.settled)], staging)
+        row = standing.current or standing.kept
+        assert row is not None  # noqa: S101  (what is not loaded has a reason in a row)
+        return Loaded(row, decision.status, decision.reason)
+    if found := _objections(dataset, staged, standing.current, staging, records):
+        waiting = standing.waiting
+        if waiting is None or waiting.inputs_digest != staged.inputs_digest:
+            hold = replace(order, kind="hold", reason="; ".join(found)[:_REASON_CHARACTERS])
+            (waiting,) = warehouse.commit([hold], staging)
+        return Loaded(waiting, "held", waits(waiting))
+    (row,) = warehouse.commit([order], staging)
+    return Loaded(row, "loaded")
+
+
+def _settle(order: Order, hold: Load) -> Order:
+    return replace(
+        order,
+        kind="release",
+        load_id=new_id(_now()),
+        stage=None,
+        stage_path=None,
+        about=hold.load_id,
+        undoes=hold.inputs_digest,
+        reason="source and rules give what is loaded again",
+        made_by=None,
+    )
+
+
+def _objections(
+    dataset: Dataset, staged: Stage, current: Load | None, staging: Staging, records: int
+) -> list[str]:
+    earlier = stage_of(current, staging) if current and current.is_load else None
+    before = earlier.fingerprint.non_nulls if earlier and earlier.fingerprint else {}
+    return objections(
+        dataset.guards,
+        staged,
+        records=records,
+        non_nulls=before,
+        staged_non_nulls=staged.fingerprint.non_nulls if staged.fingerprint else {},
+        today=_now().date(),
+    )
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
