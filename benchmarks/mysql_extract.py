@@ -55,12 +55,13 @@ def main() -> None:
     ensure_packages("mariadbd", "mariadb-install-db")
     with MariaDBServer("--innodb-buffer-pool-size=256M") as server:
         for table, (columns, records) in SIZES.items():
-            _build(server, table, columns, records)
+            build(server, table, columns, records)
         measured = [_measure(server, table) for _ in range(RUNS) for table in SIZES]
     _show(measured)
 
 
-def _build(server: MariaDBServer, table: str, columns: int, records: int) -> None:
+def build(server: MariaDBServer, table: str, columns: int, records: int) -> None:
+    """Make a table with so many columns and records."""
     kinds = [_KINDS[n % len(_KINDS)] for n in range(columns - 1)]
     declared = ", ".join(f"c{n} {kind}" for n, (kind, _) in enumerate(kinds))
     values = ", ".join(value for _, value in kinds)

@@ -24,11 +24,11 @@ class _Engine:
     binary: str
     days: str
     microseconds: str
-    bigint: str
-    double: str
-    literal: str
-    truncated: str
     wide: bool  # whether sums of wide decimals need two parts
+    bigint: str = ""  # this and what follows is for doubles
+    double: str = ""
+    literal: str = ""
+    truncated: str = ""
     window: str = ""  # of a double by its exponent, where an engine shows that
 
 
@@ -72,10 +72,6 @@ _ENGINES = {
         binary="LOWER(HEX({c}))",
         days="CAST(TO_DAYS({c}) - 719528 AS SIGNED)",
         microseconds="TIMESTAMPDIFF(MICROSECOND,'1970-01-01 00:00:00',{c})",
-        bigint="SIGNED",
-        double="({c}) * 1e0",
-        literal="{n}",
-        truncated="TRUNCATE({c},0)",
         wide=False,
     ),
 }  # fmt: skip

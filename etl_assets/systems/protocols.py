@@ -139,9 +139,9 @@ class SourceSnapshot(Protocol):
         """Return the fingerprint of some of the columns, and COUNT(*) of the query with it.
 
         It is computed by the source itself, in the snapshot, of the values as they are there:
-        leave out columns that a policy touched. A column that the source cannot sum
-        exactly has no total: in MySQL a DECIMAL of more than 38
-        digits, and a FLOAT or DOUBLE declared as text.
+        leave out columns that a policy touched. Without a total is what the source
+        cannot sum exactly: in MySQL a FLOAT, a DOUBLE, and a DECIMAL of more than 38 digits.
+        What gives another value each time, such as NOW(), differs from the records read.
 
         Args:
             names: Of columns; none for nothing but the count.

@@ -63,7 +63,7 @@ def test_mysql_sums_what_the_definition_says(
     mysql: Printed, found: list[dict[str, object]]
 ) -> None:
     assert differences(reference(_mysql_columns(), found), mysql(found)) == []
-    assert all(c.total is not None for c in mysql(found).columns)
+    assert {c.family for c in mysql(found).columns if c.total is None} == {"double"}
 
 
 def _sqlite_value(value: object) -> object:
