@@ -7,6 +7,7 @@ staging store below `probe/`.
 
 import contextlib
 import csv
+import datetime as dt
 import io
 import secrets
 import time
@@ -23,9 +24,11 @@ from etl_assets.core import redshift_sql as sql
 from etl_assets.core.columns import Column, ColumnType
 from etl_assets.core.csv_record import empty_bytes
 from etl_assets.core.errors import EtlError
+from etl_assets.core.fingerprint import double_parts, double_square, double_total, hash64, weight
 from etl_assets.core.ledger import SCHEMA
 from etl_assets.core.manifest import copy_manifest
 from etl_assets.core.sql import quote_table
+from etl_assets.systems.fingerprint_redshift import fingerprint_of
 from etl_assets.systems.protocols import Check, Staging
 from etl_assets.systems.redshift_connect import RedshiftUrl
 from etl_assets.systems.redshift_errors import first_line
@@ -52,6 +55,19 @@ _BOUNDS = (
 )
 """Dates and timestamps that our types hold, and Redshift's documentation gives no bounds for."""
 
+_DOUBLES = ("'0.1'", "'-1e-300'", "'1.7976931348623157e308'", "'5e-324'", "'-0.0'")
+_SUMMED = (
+    "CAST('grün' AS VARCHAR(10)) AS value, FROM_HEX('00ff') AS octets, DATE '1969-12-31' AS day,"
+    " TIMESTAMP '2017-03-26 02:30:00.000001' AS moment"
+)
+_PRINTED = tuple(
+    Column(name=name, type=ColumnType.parse(kind))
+    for name, kind in (
+        ("number", "double"), ("value", "text"), ("octets", "binary"), ("day", "date"),
+        ("moment", "timestamp"),
+    )
+)  # fmt: skip
+
 _TEXTS = ("", r"\N", "NULL", " a ", "a  ", 'a,"b"', "a\nb", "a\\", "grün", "😀")
 _NULL_NUMBER, _QUOTED_NUMBER = 100, 101
 _WAIT_SECONDS = 10.0
@@ -69,6 +85,7 @@ def probe_warehouse(connected: Connect, url: RedshiftUrl, staging: Staging) -> l
         "probe: COPY": probe.copied_values,
         "probe: moments": probe.copied_moments,
         "probe: load errors": probe.load_error,
+        "probe: fingerprints": probe.fingerprints,
         "probe: LOCK": probe.lock_and_snapshot,
     }
     found = []
@@ -161,6 +178,21 @@ class _Probe:
         else:
             yield True, f"recorded as: {found.reason}, column {found.column}, line {found.line}"
 
+    def fingerprints(self) -> Iterator[tuple[bool, str]]:
+        """Sum what a fingerprint sums, and compare it with the definition."""
+        source = " UNION ALL ".join(f"SELECT {value} AS value" for value in _DOUBLES)
+        doubles = (
+            f"(SELECT CAST(value AS DOUBLE PRECISION) AS number, {_SUMMED} FROM ({source}) q) p"
+        )
+        with self.connected() as connection, connection.cursor() as cursor:
+            found = fingerprint_of(cursor, _PRINTED, doubles)
+        wrong = [
+            f"the total of {c.type} is {c.total} instead of {wanted}"
+            for c, wanted in zip(found.columns, _expected_totals(), strict=True)
+            if c.total != wanted
+        ]
+        yield not wrong, "; ".join(wrong) or "hashes, doubles and moments are summed exactly"
+
     def lock_and_snapshot(self) -> Iterator[tuple[bool, str]]:
         """Let a session wait for LOCK while another commits, and see what it then reads."""
         mutex = quote_table(SCHEMA, f"probe_{self.name}_mutex")
@@ -239,6 +271,24 @@ def _waits(cursor: pg.cursor, pid: int) -> bool:
             return True
         time.sleep(_POLL_SECONDS)
     return False
+
+
+def _expected_totals() -> Iterator[str]:
+    """Yield what the columns of `_PRINTED` add up to, by the definition."""
+    parts = [double_parts(float(value.strip("'"))) for value in _DOUBLES]
+    yield str(
+        double_total(
+            sum(high for high, _, _ in parts),
+            sum(low for _, low, _ in parts),
+            sum(double_square(*part) for part in parts),
+        )
+    )
+    yield str(len(_DOUBLES) * hash64("grün".encode()))
+    yield str(len(_DOUBLES) * hash64(b"00ff"))
+    yield str(len(_DOUBLES) * weight(-1))
+    moment = dt.datetime.fromisoformat("2017-03-26T02:30:00.000001")
+    since = moment - dt.datetime.fromisoformat("1970-01-01")
+    yield str(len(_DOUBLES) * weight(since // dt.timedelta(microseconds=1)))
 
 
 def _shown(value: str | None) -> str:
