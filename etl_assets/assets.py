@@ -228,7 +228,7 @@ def _redshift_table(dataset: Dataset, settings: Settings) -> dg.AssetsDefinition
             table_records = sum(opened.slices(dataset).values())
         if staged.notice:
             context.log.warning(f"{staged.campaign_key}: {staged.notice}")
-        if made.follows_source:
+        if made.row and made.follows_source:
             since = f" (unchanged since load {made.row.load_id})"
             context.log.info(
                 f"{staged.campaign_key}: {made.row.proof}"

@@ -7,9 +7,10 @@ more than they do.
 import datetime as dt
 import sys
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -24,6 +25,9 @@ from etl_assets.commands.why import why as why_command
 from etl_assets.core.errors import EtlError
 from etl_assets.core.registry import Registry
 from etl_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from etl_assets.results import KeyResult
 
 _PIPE_WIDTH = 120
 out = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
@@ -207,7 +211,6 @@ def run_refresh(
     from etl_assets.home import open_instance, refresh_lock
     from etl_assets.partitions import describe_changes
     from etl_assets.refresh import Refresh
-    from etl_assets.results import KeyResult
 
     began = time.monotonic()
     results: list[KeyResult] = []
@@ -228,6 +231,9 @@ def run_refresh(
         for number, result in enumerate(started.run(due), 1):
             results += result
             say(_progress_line(number, len(due), result))
+        for result in started.run_together(due):
+            results += result
+            say(f"{result[0].dataset}, together: {_by_status(result)} ({result[0].seconds:.1f} s)")
         if due and not keys and not settings.keep_expired:
             removed, prune_error = started.prune(due)
     if json_:
@@ -241,16 +247,26 @@ def run_refresh(
             out.print(f"\n{count} {noun} in {time.monotonic() - began:.1f} s.")
         if removed:
             out.print(f"Removed, no longer due: {'; '.join(removed)}")
-    for told in (r for r in results if r.error or r.fallback or r.held):
-        for sentence in filter(None, (told.error, told.held, told.fallback)):
-            say(sentence, f"{told.key} {told.dataset}:")
+    _say_what_happened(results)
     if prune_error:
         say(prune_error, "Not removed:")
     return any(r.error or r.status == "held" for r in results) or bool(prune_error)
 
 
+def _say_what_happened(results: Sequence["KeyResult"]) -> None:
+    """Say what failed, is held back, or was made with earlier rules."""
+    for told in results:
+        for sentence in filter(None, (told.error, told.held, told.fallback)):
+            say(sentence, f"{told.key} {told.dataset}:")
+
+
 def _due(registry: Registry, day: dt.date | None) -> list[str]:
     return registry.due_at(dt.datetime.now(dt.UTC)) if day is None else registry.due_on(day)
+
+
+def _by_status(results: list[Any]) -> str:
+    counts = Counter(r.status for r in results)
+    return ", ".join(f"{count} {status}" for status, count in counts.items())
 
 
 def _progress_line(number: int, total: int, results: list[Any]) -> str:

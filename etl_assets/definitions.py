@@ -13,12 +13,14 @@ from etl_assets.checks import build_checks
 from etl_assets.core.errors import PermanentError
 from etl_assets.lineage import build_external_assets
 from etl_assets.observations import build_registry_assets
+from etl_assets.refresh_together import build_together_job
 from etl_assets.resources import build_resources
 from etl_assets.schedules import (
     REFRESH_JOB,
     build_prune_job,
     build_prune_schedule,
     build_refresh_schedule,
+    build_together_schedule,
 )
 from etl_assets.sensors import build_registry_sensor
 from etl_assets.settings import VARIABLES, Settings
@@ -52,6 +54,8 @@ def build_defs(
     )
     try:
         schedules = [build_refresh_schedule(settings), build_prune_schedule(settings)]
+        if any(dataset.together for dataset in datasets):
+            schedules.append(build_together_schedule(settings))
     except dg.DagsterInvalidDefinitionError as error:
         raise PermanentError(
             f"{VARIABLES['schedule']} is {settings.schedule!r}, which is no cron expression.",
@@ -60,7 +64,7 @@ def build_defs(
     return dg.Definitions(
         assets=[*build_external_assets(settings), build_registry_assets(settings), *chains],
         asset_checks=[check for dataset in datasets for check in build_checks(dataset)],
-        jobs=[refresh, build_prune_job(settings)],
+        jobs=[refresh, build_together_job(settings), build_prune_job(settings)],
         schedules=schedules,
         sensors=[build_registry_sensor(settings)],
         resources={**build_resources(settings), **(resource_overrides or {})},

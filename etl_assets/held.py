@@ -32,5 +32,21 @@ def follows_source_result(table: dg.AssetKey, made: Loaded) -> dg.AssetCheckResu
         passed=made.follows_source,
         severity=dg.AssetCheckSeverity.ERROR if waits else dg.AssetCheckSeverity.WARN,
         description=made.reason or "The slice has what was staged last.",
-        metadata={"status": made.status, "load_id": made.row.load_id},
+        metadata={"status": made.status, "load_id": made.row.load_id if made.row else ""},
+    )
+
+
+def follows_source_evaluation(
+    table: dg.AssetKey, key: str, made: Loaded
+) -> dg.AssetCheckEvaluation:
+    """Return the outcome of the check as an event, for what runs outside the asset."""
+    result = follows_source_result(table, made)
+    return dg.AssetCheckEvaluation(
+        check_name=NAME,
+        asset_key=table,
+        passed=result.passed,
+        severity=result.severity,
+        description=result.description,
+        metadata=result.metadata,
+        partition=key,
     )

@@ -6,7 +6,9 @@ another is newest by the time it is carried out.
 """
 
 import datetime as dt
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from etl_assets.core.datasets import Dataset
 from etl_assets.core.guards import objections
@@ -17,6 +19,7 @@ from etl_assets.kept import new_id, stage_of, stage_path
 from etl_assets.systems.protocols import Staging, Warehouse
 
 _REASON_CHARACTERS = 1024
+Done = TypeVar("Done")
 
 
 @dataclass(frozen=True)
@@ -25,12 +28,12 @@ class Loaded:
 
     Attributes:
         row: Of the ledger: that of the load; or the one that made the slice what it is and
-            stays. Of a load that is held, the hold.
+            stays. Of a load that is held, the hold. None where there is no slice yet.
         status: `loaded`, `unchanged`, `kept` or `held`; see `Status`.
         reason: Why it is kept or held, and what to do; empty otherwise.
     """
 
-    row: Load
+    row: Load | None
     status: Status
     reason: str = ""
 
@@ -38,6 +41,23 @@ class Loaded:
     def follows_source(self) -> bool:
         """Whether the slice has what was staged."""
         return self.status in ("loaded", "unchanged")
+
+
+@dataclass(frozen=True)
+class Intent:
+    """What is to be done with staged records.
+
+    Attributes:
+        order: What to commit; None when nothing is.
+        outcome: What became of the load then, but for the row of the order.
+    """
+
+    order: Order | None
+    outcome: Loaded
+
+    def done(self, row: Load) -> Loaded:
+        """Return the outcome once the order is carried out."""
+        return self.outcome if self.outcome.row else replace(self.outcome, row=row)
 
 
 def load(
@@ -61,46 +81,74 @@ def load(
         StagingError: When a part is missing or was changed.
         TransientError: When the warehouse is busy; a retry is safe.
     """
+
+    def attempt() -> Loaded:
+        records = warehouse.slices(dataset).get(staged.campaign_key, 0)
+        intent = intend(
+            dataset, staged, staging, warehouse, records=records, run_id=run_id, force=force
+        )
+        if intent.order is None:
+            return intent.outcome
+        (row,) = warehouse.commit([intent.order], staging)
+        return intent.done(row)
+
+    return decided_anew(attempt)
+
+
+def decided_anew(attempt: Callable[[], Done]) -> Done:
+    """Return what an attempt gives, made again when others committed to the slices meanwhile.
+
+    Raises:
+        SupersededError: When that happened to the last attempt, too.
+    """
     for last in (False, False, True):
         try:
-            return _load(dataset, staged, staging, warehouse, run_id=run_id, force=force)
+            return attempt()
         except SupersededError:
             if last:
                 raise
     raise AssertionError  # the last attempt returns or raises
 
 
-def _load(
+def intend(
     dataset: Dataset,
     staged: Stage,
     staging: Staging,
     warehouse: Warehouse,
     *,
+    records: int,
     run_id: str | None,
     force: bool,
-) -> Loaded:
-    key = staged.campaign_key
-    rows = warehouse.loads(dataset=dataset.name, key=key)
+) -> Intent:
+    """Return what is to be done with staged records, as the ledger is now; see `load`.
+
+    Args:
+        dataset: Whose records they are.
+        staged: What a refresh staged.
+        staging: Where that is.
+        warehouse: Where the slice is.
+        records: Those the slice has, counted now.
+        run_id: The Dagster run that asks.
+        force: See `decide`.
+    """
+    rows = warehouse.loads(dataset=dataset.name, key=staged.campaign_key)
     standing = standing_of(rows)
-    records = warehouse.slices(dataset).get(key, 0)
     decision = decide(standing, staged, records=records, force=force)
     order = replace(order_load(staged, stage_path(staged), run_id=run_id), over=standing.newest)
     if any(row.load_id == staged.load_id for row in rows):
         order = replace(order, load_id=new_id(_now()))
     if not decision.load:
-        if decision.settled:
-            warehouse.commit([_settle(order, decision.settled)], staging)
-        row = standing.current or standing.kept
-        assert row is not None  # noqa: S101  (what is not loaded has a reason in a row)
-        return Loaded(row, decision.status, decision.reason)
-    if found := _objections(dataset, staged, standing.current, staging, records):
-        waiting = standing.waiting
-        if waiting is None or waiting.inputs_digest != staged.inputs_digest:
-            hold = replace(order, kind="hold", reason="; ".join(found)[:_REASON_CHARACTERS])
-            (waiting,) = warehouse.commit([hold], staging)
-        return Loaded(waiting, "held", waits(waiting))
-    (row,) = warehouse.commit([order], staging)
-    return Loaded(row, "loaded")
+        outcome = Loaded(standing.current or standing.kept, decision.status, decision.reason)
+        return Intent(_settle(order, decision.settled) if decision.settled else None, outcome)
+    found = _objections(dataset, staged, standing.current, staging, records)
+    if not found:
+        return Intent(order, Loaded(None, "loaded"))
+    waiting = standing.waiting
+    if waiting and waiting.inputs_digest == staged.inputs_digest:
+        return Intent(None, Loaded(waiting, "held", waits(waiting.load_id, waiting.reason or "")))
+    reason = "; ".join(found)[:_REASON_CHARACTERS]
+    hold = replace(order, kind="hold", reason=reason)
+    return Intent(hold, Loaded(None, "held", waits(hold.load_id, reason)))
 
 
 def _settle(order: Order, hold: Load) -> Order:

@@ -20,6 +20,9 @@ REFERENCE = "etl_assets/manifest"
 FALLBACK = "fallback"
 """Why other rules than the current ones were applied; absent when they were not."""
 
+ERROR = "error"
+"""Why a key that was refreshed together with others failed; absent when it did not."""
+
 HELD = "held"
 """Why a load did not replace the slice, and what to do; absent when it did."""
 
@@ -135,13 +138,13 @@ def load_metadata(
     }
 
 
-def held_metadata(status: str, reason: str, row: Load, staged: Stage) -> Metadata:
+def held_metadata(status: str, reason: str, row: Load | None, staged: Stage) -> Metadata:
     """Return what is shown of a load that did not replace the slice, and why."""
     return {
         HELD: dg.MetadataValue.text(reason),
         "status": dg.MetadataValue.text(status),
-        "load_id": dg.MetadataValue.text(row.load_id),
-        "dagster/partition_row_count": dg.MetadataValue.int(row.records),
+        "load_id": dg.MetadataValue.text(row.load_id if row else ""),
+        "dagster/partition_row_count": dg.MetadataValue.int(row.records if row else 0),
         "staged_records": dg.MetadataValue.int(staged.records),
         "source_records": dg.MetadataValue.int(staged.source_records),
         "filtered": dg.MetadataValue.int(staged.filtered),

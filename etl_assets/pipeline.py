@@ -36,14 +36,14 @@ from etl_assets.proof import (
 )
 from etl_assets.received import check_primary_key, check_received, write_parquet, write_rejects
 from etl_assets.rules.transform import LookedUp, transform
-from etl_assets.systems.protocols import Source, Staging
+from etl_assets.systems.protocols import Moment, Staging
 from etl_assets.systems.staging import sha256_of
 
 
 def extract(
     dataset: Dataset,
     campaign: Campaign,
-    source: Source,
+    source: Moment,
     staging: Staging,
     *,
     source_name: str,

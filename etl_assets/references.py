@@ -53,10 +53,21 @@ def required_reference(
         PermanentError: When that was never materialized for this campaign.
         StagingError: When its manifest is gone.
     """
-    found = latest_reference(context.instance, key, context.partition_key, model, staging)
+    return reference_of(context.instance, key, context.partition_key, model, staging)
+
+
+def reference_of(
+    instance: dg.DagsterInstance,
+    key: dg.AssetKey,
+    partition: str,
+    model: type[Reference],
+    staging: Staging,
+) -> Reference:
+    """Return the reference of the partition's latest materialization; see `required_reference`."""
+    found = latest_reference(instance, key, partition, model, staging)
     if found is None:
         raise PermanentError(
-            f"{key.to_user_string()} was never materialized for campaign {context.partition_key}.",
+            f"{key.to_user_string()} was never materialized for campaign {partition}.",
             "Materialize it first, or select the whole chain.",
         )
     return found

@@ -16,12 +16,13 @@ from etl_assets.core.errors import PermanentError
 from etl_assets.core.registry import Registry
 from etl_assets.definitions import build_defs
 from etl_assets.home import COMMAND_LINE_TAG, REPOSITORY_TAGS, end_dead_runs
-from etl_assets.metadata import FALLBACK, HELD
+from etl_assets.metadata import ERROR, FALLBACK, HELD
 from etl_assets.partitions import keys_in_flight, sync_partitions
 from etl_assets.references import FORCE_TAG
+from etl_assets.refresh_together import TOGETHER_JOB, together_config
 from etl_assets.resources import revision_tags
 from etl_assets.results import KeyResult
-from etl_assets.schedules import PRUNE_JOB, REFRESH_JOB, PruneConfig, assets_of, runnable
+from etl_assets.schedules import PRUNE_JOB, REFRESH_JOB, PruneConfig, assets_of, due_in, runnable
 from etl_assets.settings import Settings
 
 Progress = Callable[[str], None]
@@ -84,6 +85,9 @@ class Refresh:
         """
         job = self._defs.resolve_job_def(REFRESH_JOB)
         for key in keys:
+            assets = assets_of(self.registry, key, self.settings)
+            if assets == []:  # all its datasets are refreshed together
+                continue
             if key in keys_in_flight(self.instance):
                 yield self._failed(key, f"Campaign {key} is being refreshed by another run."
                                    " Wait until it has ended, or cancel it in the UI.")  # fmt: skip
@@ -92,12 +96,37 @@ class Refresh:
                 result = job.execute_in_process(
                     instance=self.instance,
                     partition_key=key,
-                    asset_selection=assets_of(self.registry, key, self.settings),
+                    asset_selection=assets,
                     tags=self._tags(key),
                     run_config={"loggers": {_LOGGER: {}}},
                     raise_on_error=False,
                 )
             yield self._results(key, result)
+
+    def run_together(self, keys: Sequence[str]) -> Iterator[list[KeyResult]]:
+        """Refresh the datasets whose keys belong together; yield the results of each.
+
+        Raises:
+            KeyboardInterrupt: As `run`.
+        """
+        job = self._defs.resolve_job_def(TOGETHER_JOB)
+        for dataset in self.settings.datasets.values():
+            mine = sorted(due_in(dataset, self.registry, keys))
+            if not dataset.together or not mine:
+                continue
+            config = together_config(dataset, mine, force=self.force)
+            with _signals_kept():
+                result = job.execute_in_process(
+                    instance=self.instance,
+                    run_config=dg.RunConfig(ops=config.ops, loggers={_LOGGER: {}}),
+                    tags={
+                        **REPOSITORY_TAGS,
+                        COMMAND_LINE_TAG: "true",
+                        **revision_tags(self.registry),
+                    },
+                    raise_on_error=False,
+                )
+            yield self._together_results(dataset, mine, result)
 
     def prune(self, due: Sequence[str]) -> tuple[list[str], str]:
         """Remove keys that are not due; return `table: key` of each removed, or the error."""
@@ -121,22 +150,39 @@ class Refresh:
         tags |= revision_tags(self.registry)
         return {**tags, FORCE_TAG: "true"} if self.force else tags
 
-    def _results(self, key: str, result: dg.ExecuteInProcessResult) -> list[KeyResult]:
-        stats = self.instance.get_run_stats(result.run_id)
-        seconds = (stats.end_time or 0) - (stats.start_time or 0)
-        errors = _errors(result)
-        loads = {
-            event.asset_key: event.step_materialization_data.materialization.metadata
-            for event in result.get_asset_materialization_events()
-        } | {
-            event.asset_key: event.asset_observation_data.asset_observation.metadata
-            for event in result.get_asset_observation_events()
-        }
+    def _together_results(
+        self, dataset: Dataset, keys: Sequence[str], result: dg.ExecuteInProcessResult
+    ) -> list[KeyResult]:
+        shown = {key: one for (asset, key), one in _shown(result).items()
+                 if asset == table_key(dataset)}  # fmt: skip
+        failed = "; ".join(_errors(result).values())
+        seconds = self._seconds(result.run_id)
         return [
             self._result(
-                dataset, key, result.run_id, seconds, loads.get(table_key(dataset)), errors
+                dataset, key, result.run_id, seconds, shown.get(key), "" if key in shown else failed
+            )
+            for key in keys
+        ]
+
+    def _seconds(self, run_id: str) -> float:
+        stats = self.instance.get_run_stats(run_id)
+        return (stats.end_time or 0) - (stats.start_time or 0)
+
+    def _results(self, key: str, result: dg.ExecuteInProcessResult) -> list[KeyResult]:
+        seconds = self._seconds(result.run_id)
+        errors = _errors(result)
+        shown, names = _shown(result), self.settings.datasets
+        return [
+            self._result(
+                dataset,
+                key,
+                result.run_id,
+                seconds,
+                shown.get((table_key(dataset), key)),
+                "; ".join(e for step, e in errors.items() if _owner(step, names) == dataset.name),
             )
             for dataset in self._datasets(key)
+            if not dataset.together
         ]
 
     def _result(
@@ -146,12 +192,11 @@ class Refresh:
         run_id: str,
         seconds: float,
         metadata: Mapping[str, dg.MetadataValue] | None,
-        errors: Mapping[str, str],
+        error: str,
     ) -> KeyResult:
         shown = {name: value.value for name, value in (metadata or {}).items()}
-        names = self.settings.datasets
-        own = [error for step, error in errors.items() if _owner(step, names) == dataset.name]
-        error = "; ".join(own) or ("" if metadata else "The run ended before the load.")
+        error = error or str(shown.get(ERROR, ""))
+        error = error or ("" if metadata else "The run ended before the load.")
         status = "unchanged" if shown.get("unchanged") else str(shown.get("status", "loaded"))
         return KeyResult(
             dataset=dataset.name,
@@ -172,8 +217,9 @@ class Refresh:
 
     def _failed(self, key: str, error: str) -> list[KeyResult]:
         return [
-            self._result(dataset, key, "", 0.0, None, {f"{dataset.name}__": error})
+            self._result(dataset, key, "", 0.0, None, error)
             for dataset in self._datasets(key)
+            if not dataset.together
         ]
 
     def _season(self, key: str) -> dict[str, str]:
@@ -216,6 +262,20 @@ def _signals_kept() -> Iterator[None]:
 def _owner(step: str, datasets: Iterable[str]) -> str:
     """Return the dataset a step belongs to: `sales__eu__rds_extract` is none of `sales`."""
     return max((name for name in datasets if step.startswith(f"{name}__")), key=len, default="")
+
+
+def _shown(
+    result: dg.ExecuteInProcessResult,
+) -> dict[tuple[dg.AssetKey, str], Mapping[str, dg.MetadataValue]]:
+    """Return the metadata of what a run materialized or observed, by asset and partition."""
+    found: dict[tuple[dg.AssetKey, str], Mapping[str, dg.MetadataValue]] = {}
+    for event in result.get_asset_materialization_events():
+        made = event.step_materialization_data.materialization
+        found[made.asset_key, str(made.partition)] = made.metadata
+    for event in result.get_asset_observation_events():
+        seen = event.asset_observation_data.asset_observation
+        found[seen.asset_key, str(seen.partition)] = seen.metadata
+    return found
 
 
 def _errors(result: dg.ExecuteInProcessResult) -> dict[str, str]:

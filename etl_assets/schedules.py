@@ -18,6 +18,7 @@ from etl_assets.failures import reported_to_dagster
 from etl_assets.kept import new_id
 from etl_assets.metadata import prune_metadata
 from etl_assets.partitions import describe_changes, sync_partitions
+from etl_assets.refresh_together import TOGETHER_JOB, together_config
 from etl_assets.resources import RegistryResource, StagingResource, WarehouseResource, revision_tags
 from etl_assets.settings import Settings
 from etl_assets.systems.protocols import Staging, Warehouse
@@ -63,6 +64,9 @@ def build_refresh_schedule(settings: Settings) -> dg.ScheduleDefinition:
         keys = runnable(read, read.due_at(moment), settings)
         if not keys:
             return dg.SkipReason(f"No campaign is due at {moment.isoformat()}.")
+        alone = [key for key in keys if assets_of(read, key, settings) != []]
+        if not alone:
+            return dg.SkipReason(f"All campaigns due at {moment.isoformat()} refresh together.")
         return [
             dg.RunRequest(
                 run_key=f"{moment:%Y%m%dT%H%M%z}:{key}",
@@ -74,10 +78,42 @@ def build_refresh_schedule(settings: Settings) -> dg.ScheduleDefinition:
                 },
                 asset_selection=assets_of(read, key, settings),
             )
-            for key in keys
+            for key in alone
         ]
 
     return refresh_schedule
+
+
+def build_together_schedule(settings: Settings) -> dg.ScheduleDefinition:
+    """Return the schedule that refreshes datasets whose keys belong together, a run for each."""
+
+    @dg.schedule(
+        name="refresh_together_schedule",
+        job_name=TOGETHER_JOB,
+        cron_schedule=settings.schedule,
+        execution_timezone=settings.schedule_time_zone,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Refreshes the datasets that say `together`, all keys of one in a run.",
+    )
+    def refresh_together_schedule(
+        context: dg.ScheduleEvaluationContext, registry: RegistryResource
+    ) -> list[dg.RunRequest] | dg.SkipReason:
+        read = registry.open().read()
+        sync_partitions(context.instance, read, allow_mass_removal=settings.allow_mass_removal)
+        moment = tick_moment(context, settings)
+        due = runnable(read, read.due_at(moment), settings)
+        requests = [
+            dg.RunRequest(
+                run_key=f"{moment:%Y%m%dT%H%M%z}:{dataset.name}",
+                run_config=together_config(dataset, keys),
+                tags={"etl_assets/tick": moment.isoformat(), **revision_tags(read)},
+            )
+            for dataset in settings.datasets.values()
+            if dataset.together and (keys := sorted(due_in(dataset, read, due)))
+        ]
+        return requests or dg.SkipReason(f"No campaign is due at {moment.isoformat()}.")
+
+    return refresh_together_schedule
 
 
 def build_prune_schedule(settings: Settings) -> dg.ScheduleDefinition:
@@ -210,17 +246,26 @@ def runnable(registry: Registry, due: Collection[str], settings: Settings) -> li
 
     The latter fail in their own run, where people look; silence would hide them.
     """
-    return sorted(k for k in {*due, *registry.problems} if assets_of(registry, k, settings) != [])
+    datasets = settings.datasets.values()
+    return sorted(
+        key
+        for key in {*due, *registry.problems}
+        if any(due_in(dataset, registry, [key]) for dataset in datasets)
+    )
 
 
 def assets_of(registry: Registry, key: str, settings: Settings) -> list[dg.AssetKey] | None:
-    """Return the assets a key's run materializes; None for all of them."""
+    """Return the assets a key's run materializes; None for all of them.
+
+    Those of datasets whose keys are refreshed together are not among them.
+    """
     campaign = registry.campaigns.get(key)
-    if campaign is None or campaign.datasets is None:
+    everything = campaign is None or campaign.datasets is None
+    if everything and not any(d.together for d in settings.datasets.values()):
         return None
     return [
         asset
-        for name in settings.datasets
-        if campaign.takes_part_in(name)
+        for name, dataset in settings.datasets.items()
+        if not dataset.together and (campaign is None or campaign.takes_part_in(name))
         for asset in chain_keys(name)
     ]

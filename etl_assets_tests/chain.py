@@ -46,7 +46,9 @@ class Chain:
 
     def load(self, staged: Stage, *, force: bool = False) -> Load:
         """Load what was staged."""
-        return self.load_as(staged, force=force).row
+        row = self.load_as(staged, force=force).row
+        assert row is not None
+        return row
 
     def load_as(self, staged: Stage, *, force: bool = False) -> Loaded:
         """Load what was staged, and say what became of it."""

@@ -40,7 +40,9 @@ def refresh(settings: Settings, key: str = "SP17") -> Load:
     source, staging = settings.open_source(), settings.open_staging()
     taken = extract(dataset, campaign, source, staging, source_name="sqlite")
     staged = stage(dataset, campaign, taken, registry.rules_of(dataset), staging)
-    return load(dataset, staged, staging, settings.open_warehouse(), run_id=None, force=True).row
+    made = load(dataset, staged, staging, settings.open_warehouse(), run_id=None, force=True)
+    assert made.row is not None
+    return made.row
 
 
 def folders(settings: Settings) -> set[str]:

@@ -58,6 +58,9 @@ class Dataset(BaseModel):
             `wait` leaves that to the next refresh, and the UI shows what is out of step.
         fallback: `last_good_rules` loads with the version of the last load when a newer one
             fails on today's data, and says so; `none` fails the campaign.
+        together: All keys of a refresh are read as of one moment, and become visible in one
+            transaction. A key that fails then holds the set (`hold_set`), or is left out
+            (`leave_out`). None: each key by itself.
         guards: What holds a load for approval.
         max_rejected: More rejected records than this fail the campaign; None: any number.
         on_schema_change: `evolve` adds columns to the table (and widens texts where the
@@ -82,6 +85,7 @@ class Dataset(BaseModel):
     policies: Policies = Policies()
     on_rule_change: Literal["wait", "apply"] = "wait"
     fallback: Literal["none", "last_good_rules"] = "none"
+    together: Literal["hold_set", "leave_out"] | None = None
     guards: Guards = Guards()
     max_rejected: int | None = Field(default=None, ge=0)
     on_schema_change: Literal["evolve", "freeze"] = "evolve"

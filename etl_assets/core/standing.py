@@ -118,12 +118,12 @@ def keeps(hold: Load) -> str:
     )
 
 
-def waits(hold: Load) -> str:
-    """Return the sentence for a load that waits for approval."""
+def waits(load_id: str, reason: str) -> str:
+    """Return the sentence for a load that waits for approval, by the id of its hold."""
     return (
-        f"The load is held for approval: {hold.reason}. The slice is as it was. Load it with"
-        f" `etl-assets loads approve {hold.load_id}`, or refuse it with"
-        f" `etl-assets loads refuse {hold.load_id}`."
+        f"The load is held for approval: {reason}. The slice is as it was. Load it with"
+        f" `etl-assets loads approve {load_id}`, or refuse it with"
+        f" `etl-assets loads refuse {load_id}`."
     )
 
 

@@ -162,8 +162,8 @@ class SourceSnapshot(Protocol):
         ...
 
 
-class Source(Protocol):
-    """The database that records are extracted from; it is never written."""
+class Moment(Protocol):
+    """One consistent state of a source, for queries one after the other."""
 
     def snapshot(
         self, dataset: Dataset, bindings: dict[str, Scalar]
@@ -173,6 +173,22 @@ class Source(Protocol):
         Raises:
             SourceError: When the query is refused, or a column's type is not known.
             TransientError: When the source cannot be reached.
+        """
+        ...
+
+
+class Source(Moment, Protocol):
+    """The database that records are extracted from; it is never written.
+
+    Each snapshot is of a moment of its own.
+    """
+
+    def moment(self) -> AbstractContextManager[Moment]:
+        """Open a moment: what is read in it is of one state of the source.
+
+        Raises:
+            SourceError: When the source is not there.
+            TransientError: When it cannot be reached.
         """
         ...
 

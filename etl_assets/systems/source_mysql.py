@@ -49,12 +49,17 @@ class MysqlSource:
     @contextlib.contextmanager
     def snapshot(self, dataset: Dataset, bindings: dict[str, Scalar]) -> Iterator["MysqlSnapshot"]:
         """Open a consistent, read-only snapshot; see `Source.snapshot`."""
-        what = f"The query of {dataset.name} failed for campaign {bindings['campaign_key']}"
-        with self._server.session() as connection, explained(what):
+        with self.moment() as moment, moment.snapshot(dataset, bindings) as opened:
+            yield opened
+
+    @contextlib.contextmanager
+    def moment(self) -> Iterator["MysqlMoment"]:
+        """Open a consistent, read-only transaction; see `Source.moment`."""
+        with self._server.session() as connection, explained("The source cannot be read"):
             stream = connection.cursor(_Stream)
             try:
                 stream.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
-                yield MysqlSnapshot(stream, dataset, bindings)
+                yield MysqlMoment(stream)
             finally:
                 stream.abandon()
 
@@ -75,6 +80,22 @@ class MysqlSource:
         return [
             Check("readable", ok=tables != "0", detail=detail, remedy="The user sees no tables.")
         ]
+
+
+class MysqlMoment:
+    """One transaction that sees one state of the source; see `Moment`."""
+
+    def __init__(self, stream: "_Stream") -> None:
+        """Use the cursor of a transaction that has begun."""
+        self._stream = stream
+
+    @contextlib.contextmanager
+    def snapshot(self, dataset: Dataset, bindings: dict[str, Scalar]) -> Iterator["MysqlSnapshot"]:
+        """Begin a query, after the rest of the one before; see `Moment.snapshot`."""
+        what = f"The query of {dataset.name} failed for campaign {bindings['campaign_key']}"
+        with explained(what):
+            self._stream.drain()
+            yield MysqlSnapshot(self._stream, dataset, bindings)
 
 
 class MysqlSnapshot:
@@ -210,6 +231,11 @@ class _Stream(pymysql.cursors.SSCursor):
             MysqlField(f.name, f.type_code, f.flags, f.length, f.scale, f.charsetnr)
             for f in self._result.fields
         ]
+
+    def drain(self) -> None:
+        """Read a result to its end, if it was left half read."""
+        while self._result is not None and self._result.unbuffered_active:
+            self.fetchmany(1_000)
 
     def abandon(self) -> None:
         """Forget the result; the driver would read it to its end, however long that is."""

@@ -57,9 +57,17 @@ class SqliteSource:
     @contextlib.contextmanager
     def snapshot(self, dataset: Dataset, bindings: dict[str, Scalar]) -> Iterator["SqliteSnapshot"]:
         """Open a read transaction on the file; see `Source.snapshot`."""
-        with self._connect() as connection, _explained(dataset, bindings):
-            connection.exec_driver_sql("BEGIN")  # a read transaction sees one state of the file
-            yield SqliteSnapshot(connection, dataset, bindings)
+        with self.moment() as moment, moment.snapshot(dataset, bindings) as opened:
+            yield opened
+
+    @contextlib.contextmanager
+    def moment(self) -> Iterator["SqliteMoment"]:
+        """Open a read transaction on the file; see `Source.moment`."""
+        with self._connect() as connection:
+            connection.exec_driver_sql("BEGIN")
+            # The transaction sees the file as it is at its first read.
+            connection.exec_driver_sql("SELECT 1 FROM sqlite_schema LIMIT 1")
+            yield SqliteMoment(connection)
 
     @contextlib.contextmanager
     def _connect(self) -> Iterator[sa.Connection]:
@@ -92,6 +100,20 @@ class SqliteSource:
         return [
             Check("readable", ok=bool(tables), detail=detail, remedy="The database has no tables.")
         ]
+
+
+class SqliteMoment:
+    """One read transaction; see `Moment`."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        """Use a connection whose transaction has begun."""
+        self._connection = connection
+
+    @contextlib.contextmanager
+    def snapshot(self, dataset: Dataset, bindings: dict[str, Scalar]) -> Iterator["SqliteSnapshot"]:
+        """Begin a query; see `Moment.snapshot`."""
+        with _explained(dataset, bindings):
+            yield SqliteSnapshot(self._connection, dataset, bindings)
 
 
 class SqliteSnapshot:

@@ -141,6 +141,7 @@ def test_rejected_records_are_listed_counted_and_part_of_the_proof(
     assert listed.splitlines() == ["rule,column,value,record", "zero_date,v,0000-00-00,id=1"]
     staged = stage(dataset, CAMPAIGN, made, RuleSet(), staging)
     done = load(dataset, staged, staging, DuckDBWarehouse(tmp_path / "w.duckdb"), run_id=None)
+    assert done.row is not None
     assert done.row.proof == "2 read = 1 loaded + 0 filtered + 1 rejected"
     strict = dataset.model_copy(update={"max_rejected": 0})
     with pytest.raises(SourceError, match=r"reject 1 records .* more than the 0 allowed"):
