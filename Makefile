@@ -1,6 +1,8 @@
 # make demo    the sample, refreshed and proven        make test   lint, types, tests
 # make ui      Dagster's UI on 127.0.0.1:3000          make bench  speed and memory
 # make demo-aws  the same through MariaDB, DynamoDB, S3 and a Redshift stand-in on this machine
+# make chaos     faults of every kind, in the long form (about half an hour)
+# make audit     known weaknesses of the dependencies; needs the network
 # make stack     those four systems, until Ctrl-C
 #
 # The first of them makes .venv and installs into it; nothing outside this folder is touched.
@@ -11,7 +13,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo ui demo-aws stack test lint bench bench-torture pictures lock clean
+.PHONY: demo ui demo-aws stack test chaos audit lint bench bench-torture pictures lock clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/.demo
@@ -29,6 +31,13 @@ stack: .venv/.dev
 
 test: lint
 	@$(BIN)/python -m pytest
+
+chaos: .venv/.dev
+	@$(BIN)/python -m pytest etl_assets_tests/chaos --chaos=long -s
+
+# Ends with 1 when a weakness is known, with 2 when nobody could be asked.
+audit: .venv/.dev
+	@$(BIN)/python -m etl_assets_tests.chaos.audit
 
 lint: .venv/.dev
 	@$(BIN)/ruff check .

@@ -9,6 +9,7 @@ import pytest
 
 from etl_assets.demo import sample
 from etl_assets.settings import Settings
+from etl_assets_tests.chaos.figures import Figures
 from etl_assets_tests.servers import MariaDBServer, ensure_packages
 from etl_assets_tests.small import Small
 
@@ -17,6 +18,40 @@ pytest_plugins = ["etl_assets_tests.standins.fixtures"]
 # The same examples every time: what fails once fails again. No deadline: machines differ.
 hypothesis.settings.register_profile("same", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("same")
+
+_FIGURES = pytest.StashKey[Figures]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--chaos=long`, the form of etl_assets_tests/chaos that leaves nothing out."""
+    parser.addoption("--chaos", choices=["short", "long"], default="short", help="form of chaos/")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Begin to count what chaos does."""
+    config.stash[_FIGURES] = Figures()
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Show what chaos did."""
+    if lines := config.stash[_FIGURES].lines():
+        terminalreporter.section(f"chaos, {config.getoption('--chaos')} form")
+        for line in lines:
+            terminalreporter.write_line(line)
+
+
+@pytest.fixture(scope="session")
+def figures(pytestconfig: pytest.Config) -> Figures:
+    """What is counted here is shown at the end of the run."""
+    return pytestconfig.stash[_FIGURES]
+
+
+@pytest.fixture(scope="session")
+def long_form(pytestconfig: pytest.Config) -> bool:
+    """Whether chaos leaves nothing out."""
+    return bool(pytestconfig.getoption("--chaos") == "long")
 
 
 @pytest.fixture(scope="session")

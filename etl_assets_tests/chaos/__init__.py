@@ -1,0 +1,1 @@
+"""Faults on purpose: `make test` runs a short form of each suite, `make chaos` the long one."""
