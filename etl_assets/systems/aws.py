@@ -5,6 +5,7 @@ role) and are never part of a URL. boto3 is imported when a client is made, not 
 """
 
 import contextlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _OPTIONS = ("region", "endpoint_url")
+_NO_CONTENT, _ERROR, _SERVER_ERROR = 204, 400, 500
 ATTEMPTS = 6
 """How often a request is tried; with AWS's standard backoff that takes half a minute at most."""
 
@@ -115,7 +117,7 @@ def _make_client(
             "Write `?region=…` at the end of the URL, or set AWS_REGION.",
         )
     try:
-        return session.client(
+        client = session.client(
             service,
             region_name=region,
             endpoint_url=place.endpoint_url,
@@ -123,6 +125,10 @@ def _make_client(
         )
     except (BotoCoreError, ValueError) as error:
         raise PermanentError(f"AWS cannot be reached for {place.name}: {error}.") from error
+    client.meta.events.register_last("before-call", _ask_for_no_leave)
+    client.meta.events.register("before-parse", _refuse_unfinished)
+    client.meta.events.register_first("needs-retry", _count_as_answered)
+    return client
 
 
 def _config(attempts: int, *, path_style: bool) -> "Config":
@@ -136,6 +142,45 @@ def _config(attempts: int, *, path_style: bool) -> "Config":
         request_checksum_calculation="when_required",  # SHA-256 is given where it counts
         response_checksum_validation="when_required",  # and proven by us
     )
+
+
+def _ask_for_no_leave(params: dict[str, Any], **_: object) -> None:
+    """Send a body at once; boto3 waits for ever for a "100 Continue" that broke off."""
+    params["headers"].pop("Expect", None)
+
+
+def _refuse_unfinished(
+    response_dict: dict[str, Any],
+    operation_model: Any,  # noqa: ANN401  (botocore has no types for it)
+    **_: object,
+) -> None:
+    """Turn an answer that broke off into one that is worth another attempt.
+
+    boto3 takes it for whole: headers without an end for all there are, and half a body of JSON
+    for an empty one, in which a record that is there is not found.
+    """
+    status, body = response_dict["status_code"], response_dict["body"]
+    head = operation_model.http["method"] == "HEAD"
+    if status == _NO_CONTENT or (head and status >= _ERROR):
+        return  # has no body that could be missing
+    length = response_dict["headers"].get("Content-Length", "")
+    if head or not isinstance(body, bytes):  # a stream is measured while it is read
+        whole = length.isdigit()
+    else:  # http.client itself sees to the end of what comes in chunks
+        whole = length == str(len(body)) or "Transfer-Encoding" in response_dict["headers"]
+    if not whole:
+        code, said = "RequestTimeout", "the answer broke off"  # boto3 tries this one again
+        xml = f"<Error><Code>{code}</Code><Message>{said}</Message></Error>"
+        in_xml = "xml" in operation_model.service_model.resolved_protocol
+        text = xml if in_xml else json.dumps({"__type": code, "message": said})
+        response_dict |= {"status_code": _SERVER_ERROR, "body": text.encode()}
+
+
+def _count_as_answered(response: tuple[Any, dict[str, Any]] | None, **_: object) -> None:
+    """Give boto3 the status that `_refuse_unfinished` set, by which it tries again."""
+    if response is not None:
+        answer, parsed = response
+        answer.status_code = parsed["ResponseMetadata"]["HTTPStatusCode"]
 
 
 _CREDENTIALS = "Renew or correct the AWS credentials this process runs with."
@@ -178,13 +223,17 @@ _TRANSIENT = {
     "TransactionConflictException",
     "TransactionInProgressException",
 }
-_SERVER_ERROR = 500
 
 
 def error_code(error: Exception) -> str:
     """Return AWS's code of an error, or the name of boto3's own."""
-    response: dict[str, Any] = getattr(error, "response", {})
-    return str(response.get("Error", {}).get("Code", "")) or type(error).__name__
+    return str(_answered(error).get("Code", "")) or type(error).__name__
+
+
+def _answered(error: Exception) -> dict[str, Any]:
+    """Return what AWS said of an error; nothing when the connection ended before it could."""
+    response: dict[str, Any] | None = getattr(error, "response", None)
+    return (response or {}).get("Error", {})
 
 
 def is_transient(error: Exception) -> bool:
@@ -223,7 +272,7 @@ def aws_explained(
         yield
     except (ClientError, BotoCoreError) as error:
         code = error_code(error)
-        said = getattr(error, "response", {}).get("Error", {}).get("Message") or str(error)
+        said = _answered(error).get("Message") or str(error)
         reason = f"{what} failed: {code}, {' '.join(str(said).split()).rstrip('.')}."
         if is_transient(error):
             raise TransientError(reason, "Try again in a few minutes.") from error

@@ -113,13 +113,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _any(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
-        if self.headers.get("Expect", "").lower() == "100-continue":
-            self.send_response_only(100)
-            self.end_headers()
         action = self.headers.get("X-Amz-Target", "").partition(".")[2]
         request = Request(self.command, self.path, action, self.rfile.read(length))
-        headers = {k: v for k, v in self.headers.items() if k.lower() != "expect"}
-        cut = None
+        headers, cut = dict(self.headers.items()), None
         try:
             answer = self.owner.handle(request, headers)
         except CutError as error:
@@ -136,9 +132,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = cut is not None
 
     do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _any  # noqa: N815  (http.server's names)
-
-    def handle_expect_100(self) -> bool:
-        return True
 
     def log_message(self, *args: Any) -> None:
         """Say nothing."""
