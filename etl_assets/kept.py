@@ -1,7 +1,9 @@
 """What is kept of loads, where: the extracts they were made from, and their staged parts."""
 
+import contextlib
 import datetime as dt
 import secrets
+from typing import TypeVar
 
 from pydantic import ValidationError
 
@@ -9,6 +11,8 @@ from etl_assets.core.datasets import Dataset
 from etl_assets.core.errors import StagingError
 from etl_assets.core.manifest import Extract, Load, Stage
 from etl_assets.systems.protocols import Staging, Warehouse
+
+Reference = TypeVar("Reference", Extract, Stage)
 
 _LOOKED_AT = 200
 
@@ -31,14 +35,39 @@ def stage_path(staged: Stage) -> str:
     return f"{staged.copy_manifest.rpartition('/')[0]}/sidecar.json"
 
 
+def read_manifest(
+    model: type[Reference], path: str, staging: Staging, *, digest: str | None
+) -> Reference:
+    """Return what an extract's or a stage's own manifest says.
+
+    Args:
+        model: What it is of.
+        path: Below the staging URL.
+        staging: Where it is.
+        digest: What its `digest` was when it was written; None when nobody noted it.
+
+    Raises:
+        StagingError: When it is gone, or says something else than it did.
+    """
+    text, found = staging.read_text(path), None
+    with contextlib.suppress(ValidationError):
+        found = model.model_validate_json(text)
+    if found is None or digest not in (None, found.digest):
+        raise StagingError(
+            f"The manifest {staging.uri(path)} was changed or cut short.",
+            "Refresh the campaign with --force; it makes new objects.",
+        )
+    return found
+
+
 def extract_of(load: Load, staging: Staging) -> Extract | None:
     """Return the extract a load was made from; None when it is not kept."""
     if load.extract_id is None:
         return None
     path = extract_manifest(load.dataset, load.campaign_key, load.extract_id)
     try:
-        return Extract.model_validate_json(staging.read_text(path))
-    except (StagingError, ValidationError):
+        return read_manifest(Extract, path, staging, digest=None)
+    except StagingError:
         return None
 
 
@@ -47,8 +76,8 @@ def stage_of(load: Load, staging: Staging) -> Stage | None:
     if load.stage is None:
         return None
     try:
-        return Stage.model_validate_json(staging.read_text(load.stage))
-    except (StagingError, ValidationError):
+        return read_manifest(Stage, load.stage, staging, digest=None)
+    except StagingError:
         return None
 
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 REFERENCE = "etl_assets/manifest"
 """Path of the manifest, below the staging URL: what a later asset needs to find the bytes."""
 
+REFERENCE_DIGEST = "etl_assets/manifest_digest"
+"""SHA-256 of what that manifest says; it is elsewhere than the manifest, so it shows a change."""
+
 FALLBACK = "fallback"
 """Why other rules than the current ones were applied; absent when they were not."""
 
@@ -36,6 +39,7 @@ def extract_metadata(
     """Return what is shown of an extract, with what its policies did."""
     shown = {
         REFERENCE: dg.MetadataValue.text(path),
+        REFERENCE_DIGEST: dg.MetadataValue.text(extract.digest),
         "dagster/row_count": dg.MetadataValue.int(extract.records),
         "dagster/uri": dg.MetadataValue.text(staging.uri(path)),
         "dagster/column_schema": column_schema(extract.columns),
@@ -63,6 +67,7 @@ def stage_metadata(
     """Return what is shown of staged parts, with the records that rules refused."""
     shown = {
         REFERENCE: dg.MetadataValue.text(path),
+        REFERENCE_DIGEST: dg.MetadataValue.text(stage.digest),
         "dagster/row_count": dg.MetadataValue.int(stage.records),
         "dagster/uri": dg.MetadataValue.text(staging.uri(path)),
         "dagster/column_schema": column_schema(stage.columns),

@@ -4,20 +4,16 @@ A materialization names its manifest in its metadata; the manifest is read from 
 store, so that each asset can be materialized alone.
 """
 
-from typing import TypeVar
-
 import dagster as dg
 
 from etl_assets.core.errors import PermanentError, StagingError
-from etl_assets.core.manifest import Extract, Stage
-from etl_assets.metadata import REFERENCE
+from etl_assets.kept import Reference, read_manifest
+from etl_assets.metadata import REFERENCE, REFERENCE_DIGEST
 from etl_assets.observations import latest
 from etl_assets.systems.protocols import Staging
 
 FORCE_TAG = "etl_assets/force"
 """A run with this tag set to `true` extracts, stages and loads even what is unchanged."""
-
-Reference = TypeVar("Reference", Extract, Stage)
 
 
 def is_forced(context: dg.AssetExecutionContext) -> bool:
@@ -51,7 +47,7 @@ def required_reference(
 
     Raises:
         PermanentError: When that was never materialized for this campaign.
-        StagingError: When its manifest is gone.
+        StagingError: When its manifest is gone or was changed.
     """
     return reference_of(context.instance, key, context.partition_key, model, staging)
 
@@ -83,8 +79,13 @@ def latest_reference(
     """Return the reference of the partition's latest materialization of an asset, if any.
 
     Raises:
-        StagingError: When its manifest is gone.
+        StagingError: When its manifest is gone or was changed.
     """
     event = latest(instance, key, partition)
     path = event.metadata.get(REFERENCE) if event else None
-    return model.model_validate_json(staging.read_text(str(path.value))) if path else None
+    if event is None or path is None:
+        return None
+    digest = event.metadata.get(REFERENCE_DIGEST)  # there is none in those of earlier releases
+    return read_manifest(
+        model, str(path.value), staging, digest=str(digest.value) if digest else None
+    )

@@ -19,6 +19,11 @@ Kind = Literal["load", "rollback", "prune", "hold", "release"]
 class _Reference(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 of everything it says; a field of a later release that says nothing is left out."""
+        return hashlib.sha256(self.model_dump_json(exclude_defaults=True).encode()).hexdigest()
+
 
 class Part(_Reference):
     """One staged object.
