@@ -232,7 +232,7 @@ def error_code(error: Exception) -> str:
 
 def _answered(error: Exception) -> dict[str, Any]:
     """Return what AWS said of an error; nothing when the connection ended before it could."""
-    response: dict[str, Any] | None = getattr(error, "response", None)
+    response: dict[str, dict[str, Any]] | None = getattr(error, "response", None)
     return (response or {}).get("Error", {})
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from botocore.config import Config
 
 from etl_assets.core.errors import RegistryError, TransientError
 from etl_assets.core.rules.versions import base_of, current_of
@@ -46,10 +47,8 @@ def impatient(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -
     request.getfixturevalue("no_backoff")
     plain = aws._config
 
-    def config(attempts: int, *, path_style: bool) -> object:
-        made = plain(attempts, path_style=path_style)
-        made.read_timeout = 1
-        return made
+    def config(attempts: int, *, path_style: bool) -> Config:
+        return plain(attempts, path_style=path_style).merge(Config(read_timeout=1))
 
     monkeypatch.setattr(aws, "_config", config)
 
