@@ -15,15 +15,18 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from etl_assets.cli import cli
 from etl_assets.partitions import keys_in_flight
 from etl_assets_tests.command_line import PATIENCE_SECONDS, CommandLine
 from etl_assets_tests.small import COUNTS, DATASET, Small
 
+_LISTEN = "0A"  # in /proc/net/tcp
 ASSETS = "{ assetNodes { assetKey { path } isPartitioned } }"
 INSTIGATORS = """{ workspaceOrError { ... on Workspace { locationEntries { name
   locationOrLoadError { ... on RepositoryLocation { repositories {
@@ -107,6 +110,30 @@ def processes_of(home: Path) -> list[int]:
     return found
 
 
+def listening(port: int) -> set[str]:
+    """Return the addresses on which somebody listens at a port, of IPv4 and IPv6."""
+    found = set()
+    for table, bytes_ in (("tcp", 4), ("tcp6", 16)):
+        for line in Path(f"/proc/net/{table}").read_text(encoding="ascii").splitlines()[1:]:
+            address, _, at = line.split()[1].partition(":")
+            if line.split()[3] == _LISTEN and int(at, 16) == port:
+                found.add(str(ip_address(bytes.fromhex(address)[::-1][-bytes_:])))
+    return found
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0"])  # noqa: S104  (to be told apart)
+def test_the_address_that_is_listened_on_is_seen(address: str) -> None:
+    with socket.socket() as server:
+        server.bind((address, 0))
+        server.listen()
+        assert listening(server.getsockname()[1]) == {address}
+
+
+def test_the_ui_listens_on_this_machine_alone_unless_told() -> None:
+    (host,) = (option for option in cli.commands["ui"].params if option.name == "host")
+    assert host.default == "127.0.0.1"
+
+
 def partitions(port: int) -> list[str]:
     answer = ask(port, PARTITIONS)
     return answer["assetNodeOrError"]["partitionKeys"] if answer else []
@@ -136,6 +163,7 @@ def test_the_ui_serves_the_graph_runs_the_daemon_and_leaves_no_process(
     assert [s["scheduleState"]["status"] for s in repository["schedules"]] == ["RUNNING"] * 2
     assert [s["sensorState"]["status"] for s in repository["sensors"]] == ["RUNNING"]
 
+    assert listening(port) == {"127.0.0.1"}, "It has no log-in."
     until(lambda: {"SCHEDULER", "SENSOR", "QUEUED_RUN_COORDINATOR"} <= healthy_daemons(port))
     assert len(processes_of(small.home)) >= 2
 
