@@ -22,7 +22,7 @@ import hashlib
 import json
 import math
 from collections.abc import Collection
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
@@ -51,7 +51,10 @@ def plain_number(text: str) -> str:
     Raises:
         ValueError: When it is no finite decimal number.
     """
-    number = Decimal(text)
+    try:
+        number = Decimal(text)
+    except InvalidOperation:  # no ValueError by itself, which is what pydantic reports
+        number = Decimal("NaN")
     if not number.is_finite():
         raise ValueError(f"{text!r} is no exact number")
     digits = format(number, "f")
