@@ -72,10 +72,10 @@ def _values(file: Path, content: bytes) -> Iterator[tuple[str, bytes]]:
                     yield from ((table, _bytes(value)) for value in row if value)
         connection.close()
     elif file.suffix == ".duckdb":
-        with duckdb.connect(str(file), read_only=True) as connection:
-            tables = connection.execute("SELECT schema_name, table_name FROM duckdb_tables()")
-            for schema, table in tables.fetchall():
-                rows = connection.execute(f'SELECT * FROM "{schema}"."{table}"').fetchall()
+        with duckdb.connect(str(file), read_only=True) as warehouse:
+            listed = warehouse.execute("SELECT schema_name, table_name FROM duckdb_tables()")
+            for schema, table in listed.fetchall():
+                rows = warehouse.execute(f'SELECT * FROM "{schema}"."{table}"').fetchall()
                 yield from ((table, _bytes(value)) for row in rows for value in row if value)
 
 
