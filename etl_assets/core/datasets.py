@@ -14,6 +14,7 @@ from etl_assets.core.documents import Document
 from etl_assets.core.errors import DocumentError, PermanentError
 from etl_assets.core.guards import Guards
 from etl_assets.core.policies import Policies
+from etl_assets.core.reporting_views import view_names
 from etl_assets.core.rules.kinds import Rule
 from etl_assets.core.rules.rule_set import RuleSet
 
@@ -199,16 +200,30 @@ def index_datasets(datasets: list[tuple[str, Dataset]]) -> dict[str, Dataset]:
     """Return datasets by name, from pairs of document name and dataset.
 
     Raises:
-        DocumentError: When two documents name one dataset or one target table.
+        DocumentError: When two documents name one dataset or one target table, or a table has
+            the name of another's view.
     """
     found: dict[str, Dataset] = {}
     for source, dataset in datasets:
         if dataset.name in found:
             raise DocumentError(source, [f"another document has the dataset `{dataset.name}`"])
-        if dataset.table in {other.table for other in found.values()}:
-            raise DocumentError(source, [f"another dataset loads the table `{dataset.table}`"])
+        for other in found.values():
+            _check_apart(source, dataset, other)
         found[dataset.name] = dataset
     return found
+
+
+def _check_apart(source: str, dataset: Dataset, other: Dataset) -> None:
+    """Raise DocumentError when two datasets need one name in the warehouse."""
+    if dataset.table == other.table:
+        raise DocumentError(source, [f"another dataset loads the table `{dataset.table}`"])
+    mine, others = ({d.table, *view_names(d.table)} for d in (dataset, other))
+    if shared := sorted(mine & others):
+        problem = (
+            f"its table `{dataset.table}` and `{other.table}` of the dataset {other.name} both"
+            f" need the name `{shared[0]}`: a table's views have its name and an ending"
+        )
+        raise DocumentError(source, [problem])
 
 
 def check_bindings(dataset: Dataset, bindings: dict[str, object]) -> None:

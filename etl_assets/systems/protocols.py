@@ -16,6 +16,7 @@ from etl_assets.core.fingerprint import Fingerprint
 from etl_assets.core.manifest import Load, Part, Touched
 from etl_assets.core.orders import Order
 from etl_assets.core.registry import Registry
+from etl_assets.core.reporting_views import Overlaps
 from etl_assets.core.retention import StoredObject
 from etl_assets.core.rules.versions import RuleVersion
 
@@ -296,6 +297,15 @@ class Warehouse(Protocol):
 
     def slices(self, dataset: Dataset) -> dict[str, int]:
         """Return the records the table holds, by campaign key, counted now."""
+        ...
+
+    def overlaps(self, dataset: Dataset) -> Overlaps:
+        """Return what the campaigns of the table have in common, counted now in one snapshot.
+
+        Raises:
+            WarehouseError: When the warehouse refuses.
+            TransientError: When it is busy or cannot be reached.
+        """
         ...
 
     def check(self) -> list[Check]:

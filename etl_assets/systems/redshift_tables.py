@@ -47,7 +47,7 @@ def make_ledger(
                 if not table_exists(cursor, SCHEMA, sql.mutex_name(table))
             ]
 
-    _run_ddl(connection, missing, sleep)
+    run_ddl(connection, missing, sleep)
 
 
 def check_fit(connection: pg.connection, schema: str, stage: Stage, what: str) -> list[str]:
@@ -80,10 +80,10 @@ def fit_table(
     sleep: Callable[[float], None],
 ) -> None:
     """Create the target table, or add what it lacks; errors as `check_fit`."""
-    _run_ddl(connection, lambda: check_fit(connection, schema, stage, what), sleep)
+    run_ddl(connection, lambda: check_fit(connection, schema, stage, what), sleep)
 
 
-def _run_ddl(
+def run_ddl(
     connection: pg.connection, needed: Callable[[], list[str]], sleep: Callable[[float], None]
 ) -> None:
     """Run what is needed, each in a transaction of its own, as ALTER COLUMN TYPE demands.

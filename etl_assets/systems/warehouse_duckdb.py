@@ -19,9 +19,11 @@ from etl_assets.core.errors import TransientError, WarehouseError
 from etl_assets.core.ledger import LEDGER, prove_load, prove_prune, prove_slice, row_of
 from etl_assets.core.manifest import Load, Stage
 from etl_assets.core.orders import Order, after, check_over, describe_orders
+from etl_assets.core.reporting_views import Overlaps
 from etl_assets.core.sql import column_list, quote_literal, quote_table
 from etl_assets.systems import duckdb_tables as tables
 from etl_assets.systems.fingerprint_duckdb import fingerprint_of
+from etl_assets.systems import duckdb_views as views
 from etl_assets.systems.protocols import Check, Staging
 
 _ROW_GROUP_RECORDS = 10_240
@@ -88,6 +90,11 @@ class DuckDBWarehouse:
                 return {}
             counted = f"SELECT campaign_key, count(*) FROM {quote_table('main', dataset.table)} GROUP BY 1"
             return dict(connection.execute(counted).fetchall())
+
+    def overlaps(self, dataset: Dataset) -> Overlaps:
+        """Count what campaigns share; see `Warehouse.overlaps`."""
+        with self._reading() as connection:
+            return views.overlaps(connection, dataset) if connection else Overlaps(0, 0)
 
     def check(self) -> list[Check]:
         """Return whether the file can be opened for writing, and its version."""
@@ -213,6 +220,7 @@ def _replace(
 ) -> tuple[int, int]:
     """Put the staged records in the place of the slice; return their number, and of those gone."""
     tables.prepare_table(connection, stage)
+    views.keep_views(connection, stage)
     target, key = quote_table("main", stage.table), [stage.campaign_key]
     mine = f"SELECT count(*) FROM {target} WHERE campaign_key = ?"
     replaced = tables.count(connection, mine, key)

@@ -25,9 +25,11 @@ from etl_assets.core.errors import EtlError, StagingError, WarehouseError
 from etl_assets.core.ledger import prove_load, prove_prune, prove_slice, row_of
 from etl_assets.core.manifest import Load, Stage, copy_manifest
 from etl_assets.core.orders import Order, after, check_over, describe_orders
+from etl_assets.core.reporting_views import Overlaps
 from etl_assets.core.sql import quote_identifier, quote_table
 from etl_assets.systems import redshift_tables as tables
 from etl_assets.systems.fingerprint_redshift import fingerprint_of
+from etl_assets.systems import redshift_views as views
 from etl_assets.systems.protocols import Check, Staging
 from etl_assets.systems.redshift_connect import RedshiftUrl, connect
 from etl_assets.systems.redshift_errors import explain, is_connection_lost
@@ -79,6 +81,7 @@ class RedshiftWarehouse:
                 prove_load(stage, copied)
             for stage in loaded.values():
                 tables.fit_table(connection, self.url.schema, stage, what, self._sleep)
+                views.keep_views(connection, self.url.schema, stage, self._sleep)
 
             def publish(cursor: pg.cursor) -> list[Load]:
                 if done := tables.rows_of_orders(cursor, orders):
@@ -117,6 +120,11 @@ class RedshiftWarehouse:
             target = self._target(dataset.table)
             cursor.execute(f"SELECT campaign_key, count(*) FROM {target} GROUP BY 1")
             return dict(cursor.fetchall())
+
+    def overlaps(self, dataset: Dataset) -> Overlaps:
+        """Count what campaigns share; see `Warehouse.overlaps`."""
+        with self._connected(f"Counting what the campaigns of {dataset.name} share") as connection:
+            return views.overlaps(connection, self.url.schema, dataset)
 
     def check(self) -> list[Check]:
         """Return whether the login works and what it may do; see `Warehouse.check`."""

@@ -117,6 +117,8 @@ class Redshift:
     def clean(self) -> None:
         """Drop what earlier tests made, and see to it that the bucket is there."""
         self.bucket.make()
+        views = self.query("SELECT viewname FROM pg_views WHERE schemaname = 'public'")
+        self.run(*(f'DROP VIEW public."{name}" CASCADE' for (name,) in views))
         made = self.query(
             "SELECT table_name FROM svv_columns WHERE table_schema = 'public' GROUP BY 1"
         )

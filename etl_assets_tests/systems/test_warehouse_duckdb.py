@@ -138,8 +138,11 @@ def test_a_column_is_described_in_the_table(small: Small) -> None:
     )
     chain = Chain(small.settings())
     chain.refresh()
-    found = chain.query("SELECT comment FROM duckdb_columns() WHERE column_name = 'note'")
-    assert found == [("What was said; it's free text.",)]
+    found = chain.query(
+        "SELECT table_name, comment FROM duckdb_columns() WHERE column_name = 'note' ORDER BY 1"
+    )
+    relations = ("sales", "sales_by_campaign", "sales_deduplicated")
+    assert found == [(name, "What was said; it's free text.") for name in relations]
 
 
 def test_a_warehouse_of_an_unknown_kind_is_refused() -> None:

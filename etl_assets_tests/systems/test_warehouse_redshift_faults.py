@@ -439,5 +439,5 @@ def test_what_another_session_made_meanwhile_is_looked_for_again(
     assert raised.value.pgcode == state
     needed = iter([[statement], []])
     with contextlib.closing(platform.redshift.connect()) as connection:
-        redshift_tables._run_ddl(connection, lambda: next(needed), lambda _: None)
+        redshift_tables.run_ddl(connection, lambda: next(needed), lambda _: None)
     assert next(needed, None) is None

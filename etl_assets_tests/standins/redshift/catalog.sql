@@ -121,3 +121,75 @@ CREATE FUNCTION pg_catalog.pg_last_copy_id() RETURNS bigint LANGUAGE sql STABLE 
 CREATE OR REPLACE FUNCTION pg_catalog.version() RETURNS text LANGUAGE sql STABLE AS
     $$ SELECT 'PostgreSQL 8.0.2 on i686-pc-linux-gnu, compiled by GCC gcc (GCC) 3.4.2 20041017 '
         || '(Red Hat 3.4.2-6.fc3), Redshift 1.0.0 (stand-in)' $$;
+
+-- Late-binding views: their text is their comment, after the words below.
+CREATE FUNCTION redshift_standin.note_late_view(
+    name text, query text, owner regrole, rights aclitem[]
+) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET standard_conforming_strings = on AS $$
+BEGIN
+    EXECUTE format('COMMENT ON VIEW %s IS %L', name, 'late-binding: ' || query);
+    EXECUTE format('ALTER VIEW %s OWNER TO %s', name, owner);
+    UPDATE pg_class SET relacl = rights WHERE oid = to_regclass(name);
+END $$;
+CREATE FUNCTION redshift_standin.create_late_view(name text, query text, replaces boolean)
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    old oid := to_regclass(name);
+    owner regrole := current_user::regrole;
+    rights aclitem[];
+BEGIN
+    IF old IS NOT NULL THEN
+        IF NOT replaces THEN
+            RAISE duplicate_table USING MESSAGE = format('relation %s already exists', name);
+        END IF;
+        SELECT relowner, relacl INTO owner, rights FROM pg_class WHERE oid = old;
+        EXECUTE format('DROP VIEW %s', name);
+    END IF;
+    EXECUTE format('CREATE VIEW %s AS %s', name, query);
+    PERFORM redshift_standin.note_late_view(name, query, owner, rights);
+END $$;
+CREATE FUNCTION redshift_standin.take_late_views_away() RETURNS event_trigger
+LANGUAGE plpgsql SECURITY DEFINER AS $$
+DECLARE
+    view record;
+    taken jsonb := '[]';
+BEGIN
+    FOR view IN
+        SELECT format('%I.%I', n.nspname, c.relname) AS name, c.relowner::regrole::text AS owner,
+            c.relacl::text[] AS rights, substr(d.description, 15) AS query
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        JOIN pg_description d ON d.objoid = c.oid AND d.objsubid = 0
+            AND d.classoid = 'pg_class'::regclass
+        WHERE c.relkind = 'v' AND d.description LIKE 'late-binding: %' ORDER BY c.oid
+    LOOP
+        taken := taken || to_jsonb(view);
+        EXECUTE format('DROP VIEW IF EXISTS %s CASCADE', view.name);
+    END LOOP;
+    PERFORM set_config('redshift_standin.late_views', taken::text, true);
+END $$;
+CREATE FUNCTION redshift_standin.bring_late_views_back() RETURNS event_trigger
+LANGUAGE plpgsql SECURITY DEFINER AS $$
+DECLARE
+    view record;
+BEGIN
+    FOR view IN
+        SELECT * FROM jsonb_to_recordset(current_setting('redshift_standin.late_views')::jsonb)
+            AS v(name text, owner text, rights text[], query text)
+    LOOP
+        BEGIN
+            EXECUTE format('CREATE VIEW %s AS %s', view.name, view.query);
+            PERFORM redshift_standin.note_late_view(
+                view.name, view.query, view.owner::regrole, view.rights::aclitem[]
+            );
+        EXCEPTION WHEN undefined_table OR undefined_column THEN
+            NULL;  -- on a cluster it would stay, and fail when it is read
+        END;
+    END LOOP;
+    PERFORM set_config('redshift_standin.late_views', '[]', true);
+END $$;
+CREATE EVENT TRIGGER take_late_views_away ON ddl_command_start
+    WHEN TAG IN ('ALTER TABLE', 'DROP TABLE')
+    EXECUTE FUNCTION redshift_standin.take_late_views_away();
+CREATE EVENT TRIGGER bring_late_views_back ON ddl_command_end
+    WHEN TAG IN ('ALTER TABLE', 'DROP TABLE')
+    EXECUTE FUNCTION redshift_standin.bring_late_views_back();

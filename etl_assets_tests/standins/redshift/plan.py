@@ -24,6 +24,7 @@ from etl_assets_tests.standins.redshift.keywords import (
     REDSHIFT_ONLY_OBJECTS,
     STATEMENTS,
 )
+from etl_assets_tests.standins.redshift.late_views import create_late_view, is_late_view
 from etl_assets_tests.standins.redshift.lexer import Statement
 from etl_assets_tests.standins.redshift.rules import rewrite, top_level_word
 
@@ -206,9 +207,8 @@ def _create(statement: Statement) -> Plan:
     if word in ("TABLE", "TEMP", "TEMPORARY", "LOCAL"):
         created = create_table(statement)
         return Plan(created.sql, table=created.table, attributes=created.attributes)
-    unbound = ["WITH", "NO", "SCHEMA", "BINDING"]
-    if [t.text.upper() for t in statement.tokens[-4:]] == unbound:
-        return Plan(statement.text[: statement.tokens[-4].start])
+    if word == "VIEW" and is_late_view(statement):
+        return Plan(create_late_view(statement), tag="CREATE VIEW")
     return Plan(statement.text)
 
 

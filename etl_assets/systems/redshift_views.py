@@ -1,0 +1,70 @@
+"""Redshift's side of the views beside a table, and of what campaigns have in common.
+
+The views are late-binding (dg:r_CREATE_VIEW): a normal one would not let ALTER TABLE widen a
+column. They are replaced and never dropped, so that no reader misses one and rights on them
+stay. Redshift keeps no comments for the columns of such a view.
+"""
+
+from collections.abc import Callable
+
+import psycopg2.extensions as pg
+
+from etl_assets.core.datasets import Dataset
+from etl_assets.core.manifest import Stage
+from etl_assets.core.reporting_views import (
+    DEDUPLICATED,
+    Overlaps,
+    count_overlaps,
+    read_overlaps,
+    reporting_views,
+    view_name,
+)
+from etl_assets.core.sql import quote_table
+from etl_assets.systems.redshift_tables import column_types, count, run_ddl
+
+
+def keep_views(
+    connection: pg.connection, schema: str, stage: Stage, sleep: Callable[[float], None]
+) -> None:
+    """Make the views of the target table, or replace those that are not as they should be.
+
+    To be called when the table is as the load wants it, before anything is published.
+    """
+    run_ddl(connection, lambda: _needed(connection, schema, stage), sleep)
+
+
+def overlaps(connection: pg.connection, schema: str, dataset: Dataset) -> Overlaps:
+    """Count what campaigns share, in one transaction; see `Warehouse.overlaps`."""
+    target = quote_table(schema, dataset.table)
+    with connection.cursor() as cursor:
+        columns = column_types(cursor, schema, dataset.table)
+        if not columns:
+            return Overlaps(0, 0)
+        missing = tuple(name for name in dataset.primary_key if name not in columns)
+        if missing:
+            records = count(cursor, f"SELECT count(*) FROM {target}")
+            return Overlaps(records, records, missing=missing)
+        once, shown = view_name(dataset.table, DEDUPLICATED), None
+        if once in _definitions(cursor, schema):
+            shown = count(cursor, f"SELECT count(*) FROM {quote_table(schema, once)}")
+        cursor.execute(count_overlaps(schema, dataset.table, dataset.primary_key))
+        return read_overlaps(cursor.fetchall(), shown)
+
+
+def _needed(connection: pg.connection, schema: str, stage: Stage) -> list[str]:
+    with connection.cursor() as cursor:
+        columns = column_types(cursor, schema, stage.table)
+        there = _definitions(cursor, schema)
+    connection.rollback()
+    return [
+        f"CREATE OR REPLACE VIEW {quote_table(schema, view.name)} AS {view.select}"
+        " WITH NO SCHEMA BINDING"
+        for view in reporting_views(schema, stage.table, list(columns), stage.primary_key)
+        if view.mark not in there.get(view.name, "")
+    ]
+
+
+def _definitions(cursor: pg.cursor, schema: str) -> dict[str, str]:
+    """Return the texts of a schema's views, by name."""
+    cursor.execute("SELECT viewname, definition FROM pg_views WHERE schemaname = %s", [schema])
+    return dict(cursor.fetchall())
