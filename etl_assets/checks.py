@@ -8,6 +8,7 @@ from etl_assets.assets import chain_keys, table_key
 from etl_assets.core.datasets import Dataset
 from etl_assets.core.manifest import Extract, Stage
 from etl_assets.failures import reported_to_dagster
+from etl_assets.overlaps import build_overlap_check
 from etl_assets.partitions import CAMPAIGNS
 from etl_assets.references import latest_reference
 from etl_assets.resources import RegistryResource, StagingResource, WarehouseResource
@@ -18,7 +19,11 @@ def build_checks(dataset: Dataset) -> list[dg.AssetChecksDefinition]:
     """Return the checks of a dataset's staged parts and of its table."""
     with warnings.catch_warnings():  # partitioned checks are a preview in 1.13; tests hold ours
         warnings.simplefilter("ignore", dg.PreviewWarning)
-        checks = [_rule_examples_hold(dataset), _slice_equals_ledger(dataset)]
+        checks = [
+            _rule_examples_hold(dataset),
+            _slice_equals_ledger(dataset),
+            build_overlap_check(dataset),
+        ]
         if dataset.fallback != "none":  # without, a table is never made by other rules
             checks.append(_rules_are_current(dataset))
         return checks

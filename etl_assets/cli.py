@@ -18,6 +18,7 @@ from rich.markup import escape
 from rich.text import Text
 
 from etl_assets import __version__
+from etl_assets.commands.overlaps import overlaps as overlaps_command
 from etl_assets.commands.registry import registry as registry_commands
 from etl_assets.commands.rules import rules as rules_commands
 from etl_assets.commands.staging import staging as staging_commands
@@ -274,6 +275,7 @@ def _progress_line(number: int, total: int, results: list[Any]) -> str:
     return f"[{number}/{total}] {results[0].key}: {', '.join(parts)} ({results[0].seconds:.1f} s)"
 
 
+cli.add_command(overlaps_command)
 cli.add_command(registry_commands)
 cli.add_command(rules_commands)
 cli.add_command(staging_commands)

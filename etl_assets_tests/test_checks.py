@@ -42,6 +42,7 @@ def test_the_check_passes_after_a_load(platform: Platform) -> None:
         "follows_source": True,
         "rule_examples_hold": True,
         "slice_equals_ledger": True,
+        "each_record_once": True,
     }
     evaluation = next(e for e in evaluations if e.check_name == "slice_equals_ledger")
     assert evaluation.partition == "SP17"
@@ -92,6 +93,7 @@ def test_a_refresh_mends_what_the_check_found(platform: Platform) -> None:
         "follows_source": True,
         "rule_examples_hold": True,
         "slice_equals_ledger": True,
+        "each_record_once": True,
     }
     assert platform.slices() == {"SP17": COUNTS["SP17"]}
 

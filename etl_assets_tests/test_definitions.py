@@ -134,6 +134,7 @@ def test_each_check_is_partitioned_like_its_asset(defs: dg.Definitions) -> None:
             "s3_staging_csv:rule_examples_hold",
             "redshift_table:follows_source",
             "redshift_table:slice_equals_ledger",
+            "redshift_table:each_record_once",
         )
     }
     assert {check.partitions_def for check in checks.values()} == {
