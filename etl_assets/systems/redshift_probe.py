@@ -1,7 +1,7 @@
 """Experiments on what Redshift's documentation leaves open (`etl-assets doctor --probe`).
 
-Harmless: values go into temporary tables; two tiny tables in our own schema are made for the
-one question that takes two sessions, and dropped. A few objects of some bytes stay in the
+Harmless: values go into temporary tables; tiny tables in our own schema are made for the
+questions that take two sessions or a view, and dropped. A few objects of some bytes stay in the
 staging store below `probe/`.
 """
 
@@ -87,6 +87,7 @@ def probe_warehouse(connected: Connect, url: RedshiftUrl, staging: Staging) -> l
         "probe: load errors": probe.load_error,
         "probe: fingerprints": probe.fingerprints,
         "probe: LOCK": probe.lock_and_snapshot,
+        "probe: views": probe.replaced_view,
     }
     found = []
     for name, experiment in experiments.items():
@@ -217,6 +218,24 @@ class _Probe:
             yield True, "a snapshot begins after the wait for LOCK"
         else:
             yield True, "a snapshot begins before the wait for LOCK: loads at once are run again"
+
+    def replaced_view(self) -> Iterator[tuple[bool, str]]:
+        """Give a late-binding view other columns, which the documentation allows no view."""
+        table, view = (quote_table(SCHEMA, f"probe_{self.name}_{what}") for what in ("t", "view"))
+        replace = (
+            f"CREATE OR REPLACE VIEW {view} AS SELECT {{}} FROM {table} WITH NO SCHEMA BINDING"
+        )
+        with self.connected() as connection, self._tables(connection, table):
+            with connection.cursor() as cursor:
+                cursor.execute(replace.format("n"))
+                try:
+                    cursor.execute(replace.format("n AS other, n"))
+                except psycopg2.Error as error:
+                    refused = first_line(error)
+                    yield False, f"a late-binding view takes no other columns: {refused}"
+                else:
+                    yield True, "a late-binding view takes other columns"
+            connection.rollback()
 
     @contextlib.contextmanager
     def _tables(self, connection: pg.connection, *tables: str) -> Iterator[None]:

@@ -91,19 +91,26 @@ def run_ddl(
     When another session made it meanwhile, look again.
     """
     for last in attempts(sleep):
-        statements = needed()
-        if not statements:
-            return
         try:
+            statements = needed()
             with _autocommit(connection), connection.cursor() as cursor:
                 for statement in statements:
                     cursor.execute(statement)
         except psycopg2.Error as error:
-            meanwhile = error.pgcode in _MADE_MEANWHILE or is_serialization_failure(error)
-            if last or not meanwhile:
+            if last or not _changed_meanwhile(error):
                 raise
+            connection.rollback()
         else:
             return
+
+
+def _changed_meanwhile(error: psycopg2.Error) -> bool:
+    """Return whether another session made, or replaced, what was asked for or looked at."""
+    return (
+        error.pgcode in _MADE_MEANWHILE
+        or is_serialization_failure(error)
+        or "could not open relation" in str(error)
+    )
 
 
 @contextlib.contextmanager

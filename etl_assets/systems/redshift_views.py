@@ -7,9 +7,11 @@ stay. Redshift keeps no comments for the columns of such a view.
 
 from collections.abc import Callable
 
+import psycopg2
 import psycopg2.extensions as pg
 
 from etl_assets.core.datasets import Dataset
+from etl_assets.core.errors import WarehouseError
 from etl_assets.core.manifest import Stage
 from etl_assets.core.reporting_views import (
     DEDUPLICATED,
@@ -18,9 +20,14 @@ from etl_assets.core.reporting_views import (
     read_overlaps,
     reporting_views,
     view_name,
+    view_names,
 )
 from etl_assets.core.sql import quote_table
-from etl_assets.systems.redshift_tables import column_types, count, run_ddl
+from etl_assets.systems.redshift_errors import first_line
+from etl_assets.systems.redshift_tables import column_types, count, run_ddl, table_exists
+
+_NOT_REPLACED = {"42809", "42P16"}
+"""The states of "it is no view" and "a view's columns cannot change"."""
 
 
 def keep_views(
@@ -29,8 +36,22 @@ def keep_views(
     """Make the views of the target table, or replace those that are not as they should be.
 
     To be called when the table is as the load wants it, before anything is published.
+
+    Raises:
+        WarehouseError: When a view is there that cannot be replaced.
     """
-    run_ddl(connection, lambda: _needed(connection, schema, stage), sleep)
+    try:
+        run_ddl(connection, lambda: _needed(connection, schema, stage), sleep)
+    except psycopg2.Error as error:
+        if error.pgcode not in _NOT_REPLACED:
+            raise
+        names = ", ".join(quote_table(schema, name) for name in view_names(stage.table))
+        raise WarehouseError(
+            f"The load of {stage.dataset} for campaign {stage.campaign_key} could not replace a"
+            f" view of {stage.table}: {first_line(error)}; nothing was loaded.",
+            f"Look at {names}: drop the one that is not ours or has other columns, and refresh"
+            " again; its readers then need their rights again.",
+        ) from error
 
 
 def overlaps(connection: pg.connection, schema: str, dataset: Dataset) -> Overlaps:
@@ -45,7 +66,7 @@ def overlaps(connection: pg.connection, schema: str, dataset: Dataset) -> Overla
             records = count(cursor, f"SELECT count(*) FROM {target}")
             return Overlaps(records, records, missing=missing)
         once, shown = view_name(dataset.table, DEDUPLICATED), None
-        if once in _definitions(cursor, schema):
+        if table_exists(cursor, schema, once):
             shown = count(cursor, f"SELECT count(*) FROM {quote_table(schema, once)}")
         cursor.execute(count_overlaps(schema, dataset.table, dataset.primary_key))
         return read_overlaps(cursor.fetchall(), shown)
@@ -54,7 +75,8 @@ def overlaps(connection: pg.connection, schema: str, dataset: Dataset) -> Overla
 def _needed(connection: pg.connection, schema: str, stage: Stage) -> list[str]:
     with connection.cursor() as cursor:
         columns = column_types(cursor, schema, stage.table)
-        there = _definitions(cursor, schema)
+        cursor.execute("SELECT viewname, definition FROM pg_views WHERE schemaname = %s", [schema])
+        there = dict(cursor.fetchall())
     connection.rollback()
     return [
         f"CREATE OR REPLACE VIEW {quote_table(schema, view.name)} AS {view.select}"
@@ -62,9 +84,3 @@ def _needed(connection: pg.connection, schema: str, stage: Stage) -> list[str]:
         for view in reporting_views(schema, stage.table, list(columns), stage.primary_key)
         if view.mark not in there.get(view.name, "")
     ]
-
-
-def _definitions(cursor: pg.cursor, schema: str) -> dict[str, str]:
-    """Return the texts of a schema's views, by name."""
-    cursor.execute("SELECT viewname, definition FROM pg_views WHERE schemaname = %s", [schema])
-    return dict(cursor.fetchall())

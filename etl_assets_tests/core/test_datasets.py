@@ -128,6 +128,15 @@ def test_two_datasets_cannot_share_a_name_or_a_table() -> None:
         index_datasets([("a", one), ("b", other)])
 
 
+@pytest.mark.parametrize("table", ["sales_by_campaign", "sales_deduplicated"])
+def test_a_table_may_not_have_the_name_of_another_datasets_view(table: str) -> None:
+    one, other = dataset(), dataset(name="other", more=f"table: {table}\n")
+    for documents in ([("a", one), ("b", other)], [("b", other), ("a", one)]):
+        with pytest.raises(DocumentError, match=f"both need the name `{table}`"):
+            index_datasets(documents)
+    assert index_datasets([("a", one), ("b", dataset(name="sales_by_week"))])
+
+
 def test_the_packaged_datasets_are_valid() -> None:
     datasets = Settings().datasets
     assert {"campaign_sales", "campaign_redemptions"} <= datasets.keys()

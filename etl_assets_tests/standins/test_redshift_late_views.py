@@ -73,6 +73,16 @@ def test_a_bound_view_is_in_its_tables_way(cursor: Any) -> None:
         cursor.execute("ALTER TABLE t ALTER COLUMN a TYPE varchar(6)")
 
 
+def test_a_view_bound_in_the_place_of_a_late_binding_one_is_bound(cursor: Any, schema: str) -> None:
+    cursor.execute(VIEW.format(schema, "a", schema))
+    cursor.execute("CREATE OR REPLACE VIEW v AS SELECT a FROM t WHERE n > 1")
+    with pytest.raises(psycopg2.errors.FeatureNotSupported):
+        cursor.execute("ALTER TABLE t ALTER COLUMN a TYPE varchar(6)")
+    cursor.execute(VIEW.format(schema, "a", schema))
+    cursor.execute("ALTER TABLE t ALTER COLUMN a TYPE varchar(6)")
+    assert rows(cursor, "SELECT * FROM v") == [("x",)]
+
+
 def test_rights_stay_when_a_late_binding_view_is_replaced(
     cursor: Any, schema: str, reader: Any
 ) -> None:
@@ -95,12 +105,14 @@ def test_rights_stay_when_a_late_binding_view_is_replaced(
         ("CREATE OR REPLACE VIEW v AS SELECT a FROM {0}.t WITH NO SCHEMA BINDING", "42601"),
         ("CREATE OR REPLACE VIEW {0}.v (b) AS SELECT 1 WITH NO SCHEMA BINDING", "0A000"),
         ("CREATE OR REPLACE VIEW {0}.v AS WITH NO SCHEMA BINDING", "42601"),
+        ("CREATE OR REPLACE VIEW {0}.bound AS SELECT a FROM {0}.t WITH NO SCHEMA BINDING", "42P16"),
     ],
 )
 def test_what_cannot_be_a_late_binding_view_is_refused(
     cursor: Any, schema: str, statement: str, state: str
 ) -> None:
     cursor.execute(VIEW.format(schema, "a", schema))
+    cursor.execute("CREATE VIEW bound AS SELECT 1 AS n")
     with pytest.raises(psycopg2.Error) as caught:
         cursor.execute(statement.format(schema))
     assert caught.value.pgcode == state

@@ -13,6 +13,8 @@ from etl_assets_tests.systems.redshift_server import Redshift
 
 pytest_plugins = ["etl_assets_tests.systems.redshift_fixtures"]
 
+PASSWORD = "Analyst123"  # noqa: S105  (of a user of the stand-in)
+
 
 @pytest.fixture
 def platform(redshift: Redshift, small: Small) -> RedshiftPlatform:
@@ -33,13 +35,13 @@ def test_a_reader_of_the_views_keeps_the_right_when_columns_come_and_grow(
     platform.refresh()
     redshift.run(
         "DROP USER IF EXISTS analyst",
-        "CREATE USER analyst PASSWORD 'Analyst123'",
+        f"CREATE USER analyst PASSWORD '{PASSWORD}'",
         "GRANT SELECT ON sales_deduplicated TO analyst",
     )
     more = "  - {id: more, kind: derive, column: twice, type: integer, expression: quantity * 2}\n"
     platform.small.write_dataset(cast_note(60, more))
     platform.refresh()
-    dsn = pg.make_dsn(redshift.standin.dsn, user="analyst", password="Analyst123")
+    dsn = pg.make_dsn(redshift.standin.dsn, user="analyst", password=PASSWORD)
     with contextlib.closing(psycopg2.connect(dsn)) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT count(twice), max(len(note)) FROM public.sales_deduplicated")
         assert cursor.fetchone()
@@ -65,10 +67,14 @@ def test_a_load_that_changes_nothing_of_the_table_leaves_the_views_alone(
     assert platform.query(made) == before
 
 
-def test_a_table_with_the_name_of_a_view_stops_the_load_before_it_is_published(
-    platform: RedshiftPlatform,
+@pytest.mark.parametrize(("kind", "planted"), [("TABLE", "(n int)"), ("VIEW", "AS SELECT 1 AS n")])
+def test_what_cannot_be_replaced_by_a_view_stops_the_load_before_it_is_published(
+    platform: RedshiftPlatform, kind: str, planted: str
 ) -> None:
-    platform.redshift.run("CREATE TABLE sales_by_campaign (n int)")
-    with pytest.raises(WarehouseError, match="sales_by_campaign"):
+    platform.redshift.run(f"CREATE {kind} sales_by_campaign {planted}")
+    with pytest.raises(WarehouseError, match="could not replace a view of sales") as caught:
         platform.refresh()
+    assert '"public"."sales_by_campaign"' in caught.value.remedy
     assert platform.warehouse.loads() == []
+    platform.redshift.run(f"DROP {kind} sales_by_campaign")
+    assert platform.refresh().records == 14

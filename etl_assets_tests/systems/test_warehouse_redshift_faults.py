@@ -440,4 +440,21 @@ def test_what_another_session_made_meanwhile_is_looked_for_again(
     needed = iter([[statement], []])
     with contextlib.closing(platform.redshift.connect()) as connection:
         redshift_tables.run_ddl(connection, lambda: next(needed), lambda _: None)
-    assert next(needed, None) is None
+
+
+def test_a_view_that_went_while_it_was_looked_at_is_looked_for_again(
+    platform: RedshiftPlatform,
+) -> None:
+    looks = iter(["SELECT 1 / 0", "SELECT 1"])
+    with contextlib.closing(platform.redshift.connect()) as connection:
+
+        def needed() -> list[str]:
+            with connection.cursor() as cursor:
+                try:
+                    cursor.execute(next(looks))
+                except psycopg2.errors.DivisionByZero as error:  # fails the transaction, too
+                    raise psycopg2.InternalError("could not open relation with OID 1") from error
+            return []
+
+        redshift_tables.run_ddl(connection, needed, lambda _: None)
+    assert not list(looks)

@@ -123,6 +123,10 @@ CREATE OR REPLACE FUNCTION pg_catalog.version() RETURNS text LANGUAGE sql STABLE
         || '(Red Hat 3.4.2-6.fc3), Redshift 1.0.0 (stand-in)' $$;
 
 -- Late-binding views: their text is their comment, after the words below.
+CREATE FUNCTION redshift_standin.columns_of(relation oid) RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT string_agg(attname || ' ' || format_type(atttypid, atttypmod), ', ' ORDER BY attnum)
+    FROM pg_attribute WHERE attrelid = relation AND attnum > 0
+$$;
 CREATE FUNCTION redshift_standin.note_late_view(
     name text, query text, owner regrole, rights aclitem[]
 ) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET standard_conforming_strings = on AS $$
@@ -137,15 +141,22 @@ DECLARE
     old oid := to_regclass(name);
     owner regrole := current_user::regrole;
     rights aclitem[];
+    kept text;
 BEGIN
     IF old IS NOT NULL THEN
         IF NOT replaces THEN
             RAISE duplicate_table USING MESSAGE = format('relation %s already exists', name);
         END IF;
         SELECT relowner, relacl INTO owner, rights FROM pg_class WHERE oid = old;
+        IF coalesce(obj_description(old, 'pg_class'), '') NOT LIKE 'late-binding: %' THEN
+            kept := redshift_standin.columns_of(old);  -- a bound view's columns cannot change
+        END IF;
         EXECUTE format('DROP VIEW %s', name);
     END IF;
     EXECUTE format('CREATE VIEW %s AS %s', name, query);
+    IF kept <> redshift_standin.columns_of(to_regclass(name)) THEN
+        RAISE invalid_table_definition USING MESSAGE = 'cannot change the columns of a view';
+    END IF;
     PERFORM redshift_standin.note_late_view(name, query, owner, rights);
 END $$;
 CREATE FUNCTION redshift_standin.take_late_views_away() RETURNS event_trigger
@@ -187,6 +198,17 @@ BEGIN
     END LOOP;
     PERFORM set_config('redshift_standin.late_views', '[]', true);
 END $$;
+CREATE FUNCTION redshift_standin.forget_late_view() RETURNS event_trigger
+LANGUAGE plpgsql SECURITY DEFINER AS $$
+DECLARE
+    made record;
+BEGIN
+    FOR made IN SELECT * FROM pg_event_trigger_ddl_commands() WHERE object_type = 'view' LOOP
+        EXECUTE format('COMMENT ON VIEW %s IS NULL', made.object_identity);
+    END LOOP;
+END $$;
+CREATE EVENT TRIGGER forget_late_view ON ddl_command_end WHEN TAG IN ('CREATE VIEW')
+    EXECUTE FUNCTION redshift_standin.forget_late_view();  -- `note_late_view` comes after it
 CREATE EVENT TRIGGER take_late_views_away ON ddl_command_start
     WHEN TAG IN ('ALTER TABLE', 'DROP TABLE')
     EXECUTE FUNCTION redshift_standin.take_late_views_away();
