@@ -112,7 +112,7 @@ def test_the_campaign_shown_is_the_first_by_key_and_not_the_last_loaded(
     for key in ("SU17", "SP17", "SU17"):
         platform.refresh(key)
         assert platform.query(shown) == before
-    execute(platform, "DELETE FROM sales WHERE campaign_key = 'SP17'")
+    platform.prune("SP17")
     assert dict(platform.query(shown))[11] == "SU17"
     assert overlaps(platform).repeated == 0
 
@@ -183,7 +183,7 @@ def test_views_follow_the_columns_and_the_primary_key(platform: Platform) -> Non
 
 def test_a_view_that_somebody_dropped_is_missed_and_made_again(platform: Platform) -> None:
     platform.refresh("SP17")
-    execute(platform, "DROP VIEW sales_deduplicated")
+    platform.write("DROP VIEW sales_deduplicated")
     assert overlaps(platform).shown is None
     platform.refresh("SP17")
     assert overlaps(platform).shown == 14
@@ -191,7 +191,7 @@ def test_a_view_that_somebody_dropped_is_missed_and_made_again(platform: Platfor
 
 def test_a_view_that_somebody_changed_is_noticed_and_replaced(platform: Platform) -> None:
     refresh_all(platform)
-    execute(platform, "CREATE OR REPLACE VIEW sales_deduplicated AS SELECT * FROM sales")
+    platform.write("CREATE OR REPLACE VIEW sales_deduplicated AS SELECT * FROM sales")
     counted = overlaps(platform)
     assert (counted.distinct, counted.shown) == (40, 43)
     platform.refresh("SP17")
@@ -227,11 +227,3 @@ def test_readers_of_the_views_never_miss_them_while_columns_come(platform: Platf
         reading.result()
     assert seen == {(27,)}
     assert [f"c{n}" for n in range(4)] == columns_of(platform, "sales_deduplicated")[-4:]
-
-
-def execute(platform: Platform, statement: str) -> None:
-    """Run a statement behind the platform's back."""
-    if isinstance(platform, RedshiftPlatform):
-        platform.redshift.run(statement)
-    elif isinstance(platform, DuckDBPlatform):
-        platform.execute(statement)
