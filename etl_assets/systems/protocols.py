@@ -300,12 +300,7 @@ class Warehouse(Protocol):
         ...
 
     def overlaps(self, dataset: Dataset) -> Overlaps:
-        """Return what the campaigns of the table have in common, counted now in one snapshot.
-
-        Raises:
-            WarehouseError: When the warehouse refuses.
-            TransientError: When it is busy or cannot be reached.
-        """
+        """Return what the campaigns of the table have in common, counted now in one snapshot."""
         ...
 
     def check(self) -> list[Check]:

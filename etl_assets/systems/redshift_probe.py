@@ -34,6 +34,7 @@ from etl_assets.systems.redshift_connect import RedshiftUrl
 from etl_assets.systems.redshift_errors import first_line
 from etl_assets.systems.redshift_load_error import find_load_error
 from etl_assets.systems.redshift_tables import count, make_ledger
+from etl_assets.systems.redshift_views import other_columns
 
 Connect = Callable[[], AbstractContextManager[pg.connection]]
 
@@ -220,22 +221,10 @@ class _Probe:
             yield True, "a snapshot begins before the wait for LOCK: loads at once are run again"
 
     def replaced_view(self) -> Iterator[tuple[bool, str]]:
-        """Give a late-binding view other columns, which the documentation allows no view."""
-        table, view = (quote_table(SCHEMA, f"probe_{self.name}_{what}") for what in ("t", "view"))
-        replace = (
-            f"CREATE OR REPLACE VIEW {view} AS SELECT {{}} FROM {table} WITH NO SCHEMA BINDING"
-        )
+        """Give a late-binding view other columns."""
+        table, view = (quote_table(SCHEMA, f"probe_{self.name}_{what}") for what in "tv")
         with self.connected() as connection, self._tables(connection, table):
-            with connection.cursor() as cursor:
-                cursor.execute(replace.format("n"))
-                try:
-                    cursor.execute(replace.format("n AS other, n"))
-                except psycopg2.Error as error:
-                    refused = first_line(error)
-                    yield False, f"a late-binding view takes no other columns: {refused}"
-                else:
-                    yield True, "a late-binding view takes other columns"
-            connection.rollback()
+            yield other_columns(connection, table, view)
 
     @contextlib.contextmanager
     def _tables(self, connection: pg.connection, *tables: str) -> Iterator[None]:

@@ -72,6 +72,26 @@ def overlaps(connection: pg.connection, schema: str, dataset: Dataset) -> Overla
         return read_overlaps(cursor.fetchall(), shown)
 
 
+def other_columns(connection: pg.connection, table: str, view: str) -> tuple[bool, str]:
+    """Return whether a late-binding view takes other columns, which are documented for no view.
+
+    Args:
+        connection: Gets a transaction that is rolled back.
+        table: The quoted name of a table with a column `n`.
+        view: The quoted name of a view to be tried.
+    """
+    replace = f"CREATE OR REPLACE VIEW {view} AS SELECT {{}} FROM {table} WITH NO SCHEMA BINDING"
+    with connection.cursor() as cursor:
+        cursor.execute(replace.format("n"))
+        try:
+            cursor.execute(replace.format("n AS other, n"))
+        except psycopg2.Error as error:
+            return False, f"a late-binding view takes no other columns: {first_line(error)}"
+        finally:
+            connection.rollback()
+    return True, "a late-binding view takes other columns"
+
+
 def _needed(connection: pg.connection, schema: str, stage: Stage) -> list[str]:
     with connection.cursor() as cursor:
         columns = column_types(cursor, schema, stage.table)

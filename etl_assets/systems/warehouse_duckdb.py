@@ -22,8 +22,8 @@ from etl_assets.core.orders import Order, after, check_over, describe_orders
 from etl_assets.core.reporting_views import Overlaps
 from etl_assets.core.sql import column_list, quote_literal, quote_table
 from etl_assets.systems import duckdb_tables as tables
-from etl_assets.systems.fingerprint_duckdb import fingerprint_of
 from etl_assets.systems import duckdb_views as views
+from etl_assets.systems.fingerprint_duckdb import fingerprint_of
 from etl_assets.systems.protocols import Check, Staging
 
 _ROW_GROUP_RECORDS = 10_240

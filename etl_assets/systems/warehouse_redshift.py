@@ -28,8 +28,8 @@ from etl_assets.core.orders import Order, after, check_over, describe_orders
 from etl_assets.core.reporting_views import Overlaps
 from etl_assets.core.sql import quote_identifier, quote_table
 from etl_assets.systems import redshift_tables as tables
-from etl_assets.systems.fingerprint_redshift import fingerprint_of
 from etl_assets.systems import redshift_views as views
+from etl_assets.systems.fingerprint_redshift import fingerprint_of
 from etl_assets.systems.protocols import Check, Staging
 from etl_assets.systems.redshift_connect import RedshiftUrl, connect
 from etl_assets.systems.redshift_errors import explain, is_connection_lost
