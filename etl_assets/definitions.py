@@ -11,6 +11,7 @@ import dagster as dg
 from etl_assets.assets import build_chain
 from etl_assets.checks import build_checks
 from etl_assets.core.errors import PermanentError
+from etl_assets.failures import NO_RUN_RETRY
 from etl_assets.lineage import build_external_assets
 from etl_assets.observations import build_registry_assets
 from etl_assets.refresh_together import build_together_job
@@ -50,6 +51,7 @@ def build_defs(
         REFRESH_JOB,
         selection=chains,
         executor_def=dg.in_process_executor,
+        run_tags=NO_RUN_RETRY,
         description="Extract, stage and load one campaign, in every dataset.",
     )
     try:

@@ -1,8 +1,9 @@
 """What Dagster is told about a failure: its sentence, and whether trying again may help.
 
-Two retry layers exist. A step retries a transient failure itself, as `RETRIES` says; a run is
-retried only when its process died (`run_retries` in dagster.yaml). A permanent failure is
-retried by neither.
+Two retry layers exist, which would multiply. A step retries a transient failure itself, as
+`RETRIES` says; a run is retried only when its process died (`run_retries` in dagster.yaml), and
+`NO_RUN_RETRY` says so with each job, whatever the instance's configuration says. A permanent
+failure is retried by neither.
 
 The steps carry no `retry_policy`: with one, Dagster would start a step again that a person
 stopped.
@@ -15,10 +16,17 @@ from typing import Protocol
 import dagster as dg
 
 from etl_assets.core.errors import EtlError, TransientError
+from etl_assets.core.retries import KEY
 
 RETRIES = dg.RetryPolicy(
-    max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS
+    max_retries=KEY.attempts - 1,
+    delay=KEY.first_seconds,
+    backoff=dg.Backoff.EXPONENTIAL,
+    jitter=dg.Jitter.FULL,
 )
+
+NO_RUN_RETRY = {"dagster/retry_on_asset_or_op_failure": "false"}
+"""Tags of a job whose runs are started again when their process died, never when a step failed."""
 
 
 class _Step(Protocol):

@@ -14,7 +14,7 @@ from etl_assets.core.manifest import Load
 from etl_assets.core.orders import order_for
 from etl_assets.core.registry import Registry
 from etl_assets.core.standing import standing_of
-from etl_assets.failures import reported_to_dagster
+from etl_assets.failures import NO_RUN_RETRY, reported_to_dagster
 from etl_assets.kept import new_id
 from etl_assets.metadata import prune_metadata
 from etl_assets.partitions import describe_changes, sync_partitions
@@ -188,6 +188,7 @@ def build_prune_job(settings: Settings) -> dg.JobDefinition:
     @dg.job(
         name=PRUNE_JOB,
         executor_def=dg.in_process_executor,
+        run_tags=NO_RUN_RETRY,
         description="Removes from the tables every key that is not in `due`.",
     )
     def prune() -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from urllib.parse import parse_qsl, urlsplit
 
 from etl_assets.core.errors import PermanentError, TransientError
+from etl_assets.core.failure_classes import Meaning, meaning_of
 from etl_assets.core.rules.expressions import nearest
 
 if TYPE_CHECKING:
@@ -183,46 +184,6 @@ def _count_as_answered(response: tuple[Any, dict[str, Any]] | None, **_: object)
         answer.status_code = parsed["ResponseMetadata"]["HTTPStatusCode"]
 
 
-_CREDENTIALS = "Renew or correct the AWS credentials this process runs with."
-_REGION = "Write the right `?region=…` at the end of the URL."
-_PERMISSION = "Allow it in the policy of the role this process runs with (`etl-assets doctor`)."
-_SHARED_REMEDIES = {
-    "SSLError": "Check `endpoint_url`, and the CA bundle in AWS_CA_BUNDLE.",
-    "AccessDenied": _PERMISSION,
-    "AccessDeniedException": _PERMISSION,
-    "403": _PERMISSION,
-    "InvalidAccessKeyId": _CREDENTIALS,
-    "SignatureDoesNotMatch": _CREDENTIALS,
-    "InvalidSignatureException": _CREDENTIALS,
-    "UnrecognizedClientException": _CREDENTIALS,
-    "ExpiredToken": _CREDENTIALS,
-    "ExpiredTokenException": _CREDENTIALS,
-    "InvalidToken": _CREDENTIALS,
-    "RequestTimeTooSkewed": "Set this machine's clock right.",
-    "PermanentRedirect": _REGION,
-    "AuthorizationHeaderMalformed": _REGION,
-    "301": _REGION,
-}
-
-_TRANSIENT = {
-    "SlowDown",
-    "ServiceUnavailable",
-    "InternalError",
-    "InternalServerError",
-    "RequestTimeout",
-    "RequestTimeoutException",
-    "BadDigest",  # the bytes that arrived are not those that were sent
-    "XAmzContentSHA256Mismatch",
-    "IncompleteBody",
-    "ConditionalRequestConflict",
-    "OperationAborted",
-    "Throttling",
-    "ThrottlingException",
-    "RequestLimitExceeded",
-    "ProvisionedThroughputExceededException",
-    "TransactionConflictException",
-    "TransactionInProgressException",
-}
 
 
 def error_code(error: Exception) -> str:
@@ -238,17 +199,18 @@ def _answered(error: Exception) -> dict[str, Any]:
 
 def is_transient(error: Exception) -> bool:
     """Return whether trying again may help: busy, throttled, unreachable or cut off."""
-    from botocore import exceptions
+    meaning = _meaning(error)
+    return meaning is not None and meaning.transient
 
-    if isinstance(error, exceptions.ClientError):
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        return error_code(error) in _TRANSIENT or status >= _SERVER_ERROR
-    if isinstance(error, exceptions.SSLError):
-        return False
-    return isinstance(
-        error,
-        exceptions.ConnectionError | exceptions.HTTPClientError | exceptions.IncompleteReadError,
-    )
+
+def _meaning(error: Exception) -> Meaning | None:
+    response: dict[str, Any] = getattr(error, "response", {})
+    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    kinds = [
+        kind.__name__ for kind in type(error).__mro__ if kind.__module__.startswith("botocore")
+    ]
+    server = ["5xx"] if status >= _SERVER_ERROR else []
+    return meaning_of("AWS", error_code(error), *server, *kinds)
 
 
 @contextlib.contextmanager
@@ -276,6 +238,6 @@ def aws_explained(
         reason = f"{what} failed: {code}, {' '.join(str(said).split()).rstrip('.')}."
         if is_transient(error):
             raise TransientError(reason, "Try again in a few minutes.") from error
-        known = {**_SHARED_REMEDIES, **(remedies or {})}
-        missing = any(word in code for word in ("Credential", "Token", "SSO"))
-        raise kind(reason, known.get(code, _CREDENTIALS if missing else "")) from error
+        meaning = _meaning(error)
+        shared = meaning.remedy if meaning else ""
+        raise kind(reason, (remedies or {}).get(code, shared)) from error

@@ -16,6 +16,7 @@ import pymysql.converters
 import sqlalchemy as sa
 
 from etl_assets.core.errors import PermanentError, SourceError, TransientError
+from etl_assets.systems.aws import is_transient
 from etl_assets.systems.mysql_errors import explained
 
 OPTIONS = (
@@ -223,19 +224,19 @@ def _aws_explained(what: str) -> Iterator[None]:
 
     try:
         yield
-    except (aws.EndpointConnectionError, aws.ConnectionError, aws.HTTPClientError) as error:
-        raise TransientError(
-            f"{what} could not be had: AWS cannot be reached ({type(error).__name__}).",
-            "Try again.",
-        ) from None
     except aws.ClientError as error:
         code = error.response.get("Error", {}).get("Code", "unknown")
-        kind = TransientError if "Throttl" in code or "Internal" in code else SourceError
+        kind = TransientError if is_transient(error) else SourceError
         raise kind(
             f"{what} could not be had: AWS answers {code}.",
             "Check the name, the region and the permissions of the role.",
         ) from None
     except aws.BotoCoreError as error:
+        if is_transient(error):
+            raise TransientError(
+                f"{what} could not be had: AWS cannot be reached ({type(error).__name__}).",
+                "Try again.",
+            ) from None
         raise SourceError(
             f"{what} could not be had: {type(error).__name__}.",
             "Check the region (`&region=…`) and the AWS credentials.",

@@ -9,6 +9,7 @@ import psycopg2.extensions as pg
 import sqlalchemy as sa
 
 from etl_assets.core.errors import PermanentError, TransientError
+from etl_assets.core.failure_classes import meaning_in
 from etl_assets.systems.redshift_errors import first_line
 from etl_assets.systems.redshift_login import LOGINS, Login, fetch_login
 
@@ -22,8 +23,6 @@ _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full
 _ROLE = r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+?"
 _ROLES = re.compile(rf"default|{_ROLE}(,{_ROLE})*")
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_$]{0,126}")
-_NOT_YET = ("too many", "connection limit", "starting up", "shutting down", "recovery")
-_TLS = ("certificate", "SSL", "TLS")
 
 
 @dataclass(frozen=True)
@@ -139,17 +138,12 @@ def _explained(url: RedshiftUrl, login: Login, error: psycopg2.Error) -> Excepti
     # libpq tells of each address it tried; the last is as good as any. It never has the password.
     reason = first_line(error).rpartition(" failed: ")[2].removeprefix("FATAL:").strip()
     where = f"The warehouse at {url.host}:{url.port}"
-    if any(word in reason for word in _TLS):
+    said = f"{reason} FATAL:" if "FATAL:" in str(error) else reason
+    meaning = meaning_in("Redshift connection", said)
+    if meaning and not meaning.transient:
         return PermanentError(
-            f"{where} cannot be trusted: {reason}.",
-            f"Correct the host, or name the authority's file with sslrootcert="
-            f" (sslmode is {url.sslmode}).",
-        )
-    from_server = "FATAL:" in str(error) or "password" in reason
-    if from_server and not any(text in reason for text in _NOT_YET):
-        return PermanentError(
-            f"{where} refused the login of {login.user}: {reason}.",
-            "Check user, database and ETL_ASSETS_WAREHOUSE_PASSWORD, or the secret or role of the URL.",
+            f"{where} {meaning.reason.format(user=login.user)}: {reason}.",
+            meaning.remedy.format(sslmode=url.sslmode),
         )
     return TransientError(
         f"{where} cannot be reached: {reason}.",

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from etl_assets.core.errors import PermanentError, TransientError
+from etl_assets.systems.aws import is_transient
 
 LOGINS = ("secret_id", "cluster", "workgroup")
 """Options of a URL that say where the password comes from instead of its variable."""
@@ -13,7 +14,6 @@ LOGINS = ("secret_id", "cluster", "workgroup")
 _HOST = re.compile(
     r"[^.]+\.[^.]+\.(?P<region>[a-z0-9-]+)\.redshift(-serverless)?\.amazonaws\.com.*"
 )
-_WAIT = {"ThrottlingException", "RequestLimitExceeded", "InternalFailure", "ServiceUnavailable"}
 
 
 @dataclass(frozen=True)
@@ -53,14 +53,10 @@ def fetch_login(
         return _from_workgroup(name, region, database)
     except aws.ClientError as error:
         code = error.response.get("Error", {}).get("Code", "")
-        kind = TransientError if code in _WAIT else PermanentError
+        kind = TransientError if is_transient(error) else PermanentError
         reason = f"{code}, {error.response.get('Error', {}).get('Message', '')}"
     except aws.BotoCoreError as error:
-        kind = (
-            TransientError
-            if isinstance(error, aws.ConnectionError | aws.HTTPClientError)
-            else PermanentError
-        )
+        kind = TransientError if is_transient(error) else PermanentError
         reason = str(error)
     raise kind(
         f"AWS gave no login for the {option} {name}: {reason.rstrip('.')}.",

@@ -22,6 +22,7 @@ thrown away and read again. A push of more documents than fit one transaction ma
 """
 
 import datetime as dt
+import random
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -32,6 +33,7 @@ from etl_assets.core.errors import RegistryError, TransientError
 from etl_assets.core.registry import Registry
 from etl_assets.core.registry_items import Stored, registry_of
 from etl_assets.core.registry_push import Change
+from etl_assets.core.retries import REGISTRY
 from etl_assets.core.rules.versions import RuleVersion
 from etl_assets.systems import registry_dynamodb_rules as rules
 from etl_assets.systems.aws import ATTEMPTS, Place, aws_explained, error_code, make_client
@@ -50,8 +52,7 @@ if TYPE_CHECKING:
 
 PARTITION, HEAD = "REGISTRY", "HEAD"
 LAYOUT = 1
-_READINGS = 8
-_LONGEST_PAUSE = 2.0
+_CHANCE = random.SystemRandom()
 REMEDIES = {
     "ResourceNotFoundException": "`etl-assets registry init` makes the table.",
     "ResourceInUseException": "Wait until the table is active.",
@@ -150,9 +151,9 @@ class DynamoDBRegistry:
             TransientError: When a push is under way, or AWS is busy.
         """
         begun = ""
-        for number in range(_READINGS):
-            if number:
-                self.pause(min(0.05 * 2**number, _LONGEST_PAUSE))
+        for pause in (0.0, *REGISTRY.pauses(_CHANCE.uniform)):
+            if pause:
+                self.pause(pause)
             head = self._head()
             by, at = head.get("updated_by", "?"), head.get("updated_at", "?")
             begun = f"the push of {by} at {at} has not ended"

@@ -24,6 +24,7 @@ from etl_assets.core.campaigns import Scalar
 from etl_assets.core.columns import Column, ColumnType
 from etl_assets.core.datasets import Dataset
 from etl_assets.core.errors import PermanentError, SourceError, TransientError
+from etl_assets.core.failure_classes import meaning_of
 from etl_assets.core.fingerprint import Fingerprint
 from etl_assets.core.fingerprint_sql import Cell, queries, read
 from etl_assets.core.sql import quote_identifier
@@ -35,6 +36,9 @@ CELLS_PER_BATCH = 250_000
 
 _DOUBLE_DIGITS = 15
 """Decimals of so many digits survive the way through a double and back."""
+
+_PRIMARY = 0xFF
+"""The part of an SQLite code that says what kind it is; the rest says which of its kind."""
 
 _TOO_FINE = re.compile(r"\.[0-9]{6}[0-9]*[1-9]")
 
@@ -289,11 +293,12 @@ def _explained(dataset: Dataset, bindings: dict[str, Scalar]) -> Iterator[None]:
     except (sa.exc.DBAPIError, sqlite3.Error) as error:
         cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
         what = f"The query of {dataset.name} failed for campaign {bindings['campaign_key']}"
-        if getattr(cause, "sqlite_errorcode", None) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            raise TransientError(f"{what}: the source is locked.", "Try again.") from error
-        raise SourceError(
-            f"{what}: {_first_line(cause)}.", "Correct the dataset's query."
-        ) from error
+        code = getattr(cause, "sqlite_errorcode", None)
+        meaning = meaning_of("SQLite", code, (code or 0) & _PRIMARY)
+        if meaning and meaning.transient:
+            raise TransientError(f"{what}: {meaning.reason}.", meaning.remedy) from error
+        remedy = meaning.remedy if meaning else "Correct the dataset's query."
+        raise SourceError(f"{what}: {_first_line(cause)}.", remedy) from error
 
 
 def _first_line(error: BaseException | None) -> str:

@@ -13,9 +13,11 @@ import base64
 import contextlib
 import datetime as dt
 import hashlib
+import random
 import tempfile
+import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -24,6 +26,7 @@ from typing import TYPE_CHECKING
 from etl_assets.core.errors import EtlError, StagingError
 from etl_assets.core.manifest import Part
 from etl_assets.core.retention import StoredObject
+from etl_assets.core.retries import BODY
 from etl_assets.systems.aws import ATTEMPTS, Place, aws_explained, error_code, make_client
 from etl_assets.systems.protocols import Check
 from etl_assets.systems.scratch import scratch_folder
@@ -39,7 +42,7 @@ LARGEST_PUT = 5 << 30
 _BLOCK = 1 << 20
 _DELETED_AT_ONCE = 1000
 _PARALLEL = 4
-_BODY_ATTEMPTS = 3
+_CHANCE = random.SystemRandom()
 _AGAIN = "Refresh the campaign with --force; it makes new objects."
 _REMEDIES = {
     "NoSuchBucket": "Create the bucket, or correct ETL_ASSETS_STAGING.",
@@ -53,9 +56,22 @@ _REMEDIES = {
 class S3Staging:
     """A staging store below a prefix of a bucket."""
 
-    def __init__(self, place: Place, *, attempts: int = ATTEMPTS) -> None:
-        """Remember where the store is; nothing is connected before it is needed."""
+    def __init__(
+        self,
+        place: Place,
+        *,
+        attempts: int = ATTEMPTS,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Remember where the store is; nothing is connected before it is needed.
+
+        Args:
+            place: Bucket and prefix.
+            attempts: How often a request is tried.
+            pause: Waits so many seconds before an object is read again that was cut off.
+        """
         self.place = place
+        self._pause = pause
         self._attempts = attempts
 
     @cached_property
@@ -149,7 +165,7 @@ class S3Staging:
         key = self._key(part.path)
         size, sha256 = 0, ""
         with self._explained("Reading", part.path):
-            for left in reversed(range(_BODY_ATTEMPTS)):
+            for pause in (*BODY.pauses(_CHANCE.uniform), None):
                 answer = self.client.get_object(Bucket=self.place.name, Key=key)
                 size = answer["ContentLength"]
                 if size != part.bytes:
@@ -158,8 +174,9 @@ class S3Staging:
                     sha256 = _save(answer["Body"], target)
                     break
                 except (HTTPClientError, IncompleteReadError):  # boto3 tries no body again
-                    if not left:
+                    if pause is None:
                         raise
+                    self._pause(pause)
         self._compare(part, size, sha256)
 
     def verify(self, parts: Sequence[Part]) -> None:

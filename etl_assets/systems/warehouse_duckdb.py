@@ -7,6 +7,8 @@ it meanwhile, so it is open only while something is done, and whoever finds it t
 
 import contextlib
 import datetime as dt
+import itertools
+import random
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,10 +18,12 @@ import duckdb
 from etl_assets.core.columns import LOAD_COLUMNS
 from etl_assets.core.datasets import Dataset
 from etl_assets.core.errors import TransientError, WarehouseError
+from etl_assets.core.failure_classes import meaning_in
 from etl_assets.core.ledger import LEDGER, prove_load, prove_prune, prove_slice, row_of
 from etl_assets.core.manifest import Load, Stage
 from etl_assets.core.orders import Order, after, check_over, describe_orders
 from etl_assets.core.reporting_views import Overlaps
+from etl_assets.core.retries import LOCK
 from etl_assets.core.sql import column_list, quote_literal, quote_table
 from etl_assets.systems import duckdb_tables as tables
 from etl_assets.systems import duckdb_views as views
@@ -29,11 +33,7 @@ from etl_assets.systems.protocols import Check, Staging
 _ROW_GROUP_RECORDS = 10_240
 """Records DuckDB holds in memory before it writes them: its own default, 122,880, does not fit
 when they have 600 columns."""
-_BUSY = ("Could not set lock on file", "is already attached by database")
-"""What DuckDB says when another process, or another thread of this one, has the file."""
-
-_FIRST_WAIT_SECONDS = 0.05
-_LONGEST_WAIT_SECONDS = 1.0
+_CHANCE = random.SystemRandom()
 
 
 class DuckDBWarehouse:
@@ -157,25 +157,25 @@ class DuckDBWarehouse:
     def _connect(self, *, read_only: bool) -> duckdb.DuckDBPyConnection:
         """Open the file, waiting while another process has it."""
         deadline = time.monotonic() + self._patience_seconds
-        wait = _FIRST_WAIT_SECONDS
-        while True:
+        for number in itertools.count():
             try:
                 return self._attach(read_only=read_only)
             except (duckdb.Error, OSError) as error:
                 message = str(error).splitlines()[0]
-                if not any(busy in message for busy in _BUSY):
+                meaning = meaning_in("DuckDB", message)
+                if meaning is None or not meaning.transient:
                     raise WarehouseError(
                         f"The warehouse {self.path} cannot be opened: {message}.",
                         "Check that its folder is there, writable and has space.",
                     ) from error
-                if time.monotonic() > deadline:
+                if time.monotonic() > deadline or number + 1 >= LOCK.attempts:
                     raise TransientError(
                         f"The warehouse {self.path} was in use by another for"
                         f" {self._patience_seconds:.0f} s: {message.partition('. See')[0]}.",
-                        "Close what uses it, then try again; the table is as it was.",
+                        meaning.remedy,
                     ) from error
-                time.sleep(wait)
-                wait = min(2 * wait, _LONGEST_WAIT_SECONDS)
+                time.sleep(_CHANCE.uniform(0.0, LOCK.bound(number)))
+        raise AssertionError  # the last attempt returns or raises
 
     def _attach(self, *, read_only: bool) -> duckdb.DuckDBPyConnection:
         if not read_only:

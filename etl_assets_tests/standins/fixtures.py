@@ -130,4 +130,5 @@ def proxied_staging(
 ) -> tuple[S3Staging, Proxy]:
     """A store reached through a proxy; a request is tried three times."""
     proxy, url = s3_proxy
-    return S3Staging(replace(s3_place, endpoint_url=url), attempts=3), proxy
+    place = replace(s3_place, endpoint_url=url)
+    return S3Staging(place, attempts=3, pause=lambda _seconds: None), proxy
