@@ -18,6 +18,7 @@ from rich.markup import escape
 from rich.text import Text
 
 from etl_assets import __version__
+from etl_assets.commands.health import health as health_command
 from etl_assets.commands.overlaps import overlaps as overlaps_command
 from etl_assets.commands.registry import registry as registry_commands
 from etl_assets.commands.rules import rules as rules_commands
@@ -237,6 +238,7 @@ def run_refresh(
             say(f"{result[0].dataset}, together: {_by_status(result)} ({result[0].seconds:.1f} s)")
         if due and not keys and not settings.keep_expired:
             removed, prune_error = started.prune(due)
+        started.report_health()
     if json_:
         print_json(out, {"results": [r.as_dict() for r in results], "removed": removed,
                          "prune_error": prune_error})  # fmt: skip
@@ -276,6 +278,7 @@ def _progress_line(number: int, total: int, results: list[Any]) -> str:
 
 
 cli.add_command(overlaps_command)
+cli.add_command(health_command)
 cli.add_command(registry_commands)
 cli.add_command(rules_commands)
 cli.add_command(staging_commands)

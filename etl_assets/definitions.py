@@ -12,6 +12,7 @@ from etl_assets.assets import build_chain
 from etl_assets.checks import build_checks
 from etl_assets.core.errors import PermanentError
 from etl_assets.failures import NO_RUN_RETRY
+from etl_assets.health import build_health_check, build_health_sensor
 from etl_assets.lineage import build_external_assets
 from etl_assets.observations import build_registry_assets
 from etl_assets.refresh_together import build_together_job
@@ -47,9 +48,11 @@ def build_defs(
     settings = settings or Settings.from_environment()
     datasets = settings.datasets.values()
     chains = [asset for dataset in datasets for asset in build_chain(dataset, settings)]
+    standing = [build_health_check(dataset, settings) for dataset in datasets]
     refresh = dg.define_asset_job(
         REFRESH_JOB,
-        selection=chains,
+        selection=dg.AssetSelection.assets(*(asset.key for asset in chains))
+        - dg.AssetSelection.checks(*standing),  # of all keys, so no key's own run has it
         executor_def=dg.in_process_executor,
         run_tags=NO_RUN_RETRY,
         description="Extract, stage and load one campaign, in every dataset.",
@@ -65,10 +68,13 @@ def build_defs(
         ) from error
     return dg.Definitions(
         assets=[*build_external_assets(settings), build_registry_assets(settings), *chains],
-        asset_checks=[check for dataset in datasets for check in build_checks(dataset)],
+        asset_checks=[
+            *(check for dataset in datasets for check in build_checks(dataset)),
+            *standing,
+        ],
         jobs=[refresh, build_together_job(settings), build_prune_job(settings)],
         schedules=schedules,
-        sensors=[build_registry_sensor(settings)],
+        sensors=[build_registry_sensor(settings), build_health_sensor(settings)],
         resources={**build_resources(settings), **(resource_overrides or {})},
         executor=dg.in_process_executor,
         loggers=loggers,

@@ -15,6 +15,7 @@ from etl_assets.core.datasets import Dataset
 from etl_assets.core.errors import PermanentError
 from etl_assets.core.registry import Registry
 from etl_assets.definitions import build_defs
+from etl_assets.health import report
 from etl_assets.home import COMMAND_LINE_TAG, REPOSITORY_TAGS, end_dead_runs
 from etl_assets.metadata import ERROR, FALLBACK, HELD
 from etl_assets.partitions import keys_in_flight, sync_partitions
@@ -144,6 +145,10 @@ class Refresh:
             if event.asset_key
         ]
         return removed, _errors(result).get("prune_tables", "")
+
+    def report_health(self) -> None:
+        """Evaluate the standing check over what was just done, for the UI; see `health.py`."""
+        report(self.settings, self.registry, self.instance)
 
     def _tags(self, key: str) -> dict[str, str]:
         tags = {**REPOSITORY_TAGS, COMMAND_LINE_TAG: "true", "etl_assets/campaign": key}

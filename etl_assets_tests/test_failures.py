@@ -14,10 +14,15 @@ from pathlib import Path
 import dagster as dg
 import duckdb
 import pytest
+import yaml
+from dagster._core.events import RunFailureReason
+from dagster._core.execution.retries import auto_reexecution_should_retry_run
 
 from etl_assets import failures
 from etl_assets.core.errors import PermanentError, SourceError, TransientError
-from etl_assets.failures import reported_to_dagster
+from etl_assets.definitions import build_defs
+from etl_assets.failures import NO_RUN_RETRY, reported_to_dagster
+from etl_assets.home import TEMPLATE
 from etl_assets.resources import SourceResource
 from etl_assets.systems.protocols import Source
 from etl_assets_tests import dagster_fixtures
@@ -100,18 +105,53 @@ def test_an_error_nobody_expected_is_not_tried_again_and_keeps_its_trace(
     assert "a mistake of ours" in dagster_fixtures.failures(result)[EXTRACT]
 
 
-def test_waits_between_tries_grow_and_are_seconds_not_minutes() -> None:
-    waits = [failures.RETRIES.calculate_delay(attempt) for attempt in (1, 2)]
+def test_waits_between_tries_are_anywhere_below_a_bound_that_grows() -> None:
+    waits = [[failures.RETRIES.calculate_delay(n) for _ in range(200)] for n in (1, 2)]
     assert failures.RETRIES.max_retries == 2
-    assert 0 < waits[0] <= 10
-    assert waits[0] < waits[1] + 10 <= 40
+    for some, bound in zip(waits, (10, 30), strict=True):
+        assert 0 <= min(some) < bound / 4
+        assert 3 * bound / 4 < max(some) <= bound
+
+
+INSISTENT = {"run_retries": {"enabled": True, "max_retries": 9}}
+"""An instance that starts also those runs again whose step failed: Dagster's own default."""
+
+
+@pytest.mark.parametrize("overrides", [{}, INSISTENT], ids=["as shipped", "insistent"])
+@pytest.mark.parametrize("job", ["refresh", "prune"])
+def test_a_run_whose_step_failed_is_not_started_again_and_one_that_died_is(
+    platform: Platform, tmp_path: Path, job: str, overrides: dict[str, object]
+) -> None:
+    shipped = yaml.safe_load(TEMPLATE.read_text(encoding="utf-8"))["run_retries"]
+    configuration = {"run_retries": shipped, "telemetry": {"enabled": False}, **overrides}
+    folder = tmp_path / "other"
+    folder.mkdir()
+    definition = build_defs(platform.settings).resolve_job_def(job)
+    with dg.DagsterInstance.local_temp(str(folder), overrides=configuration) as instance:
+        run = instance.create_run_for_job(
+            definition,
+            tags=definition.run_tags,
+            run_config={"ops": {"prune_tables": {"config": {"due": []}}}} if job == "prune" else {},
+            status=dg.DagsterRunStatus.FAILURE,
+        )
+
+        def retried(reason: RunFailureReason) -> bool:
+            return bool(auto_reexecution_should_retry_run(instance, run, reason))
+
+        assert not retried(RunFailureReason.STEP_FAILURE)
+        assert retried(RunFailureReason.START_TIMEOUT)
+        assert retried(RunFailureReason.RUN_EXCEPTION)
+
+
+def test_every_run_tells_dagster_so(platform: Platform) -> None:
+    run_ = platform.instance.get_run_by_id(platform.run("SP17").run_id)
+    assert run_ is not None
+    assert run_.tags.items() >= NO_RUN_RETRY.items()
 
 
 def test_no_step_has_a_retry_policy_which_would_try_again_what_a_person_stopped(
     platform: Platform,
 ) -> None:
-    from etl_assets.definitions import build_defs
-
     defs = build_defs(platform.settings)
     for job in ("refresh", "prune"):
         nodes = defs.resolve_job_def(job).graph.node_dict.values()

@@ -69,6 +69,8 @@ class Dataset(BaseModel):
             fails the load, showing what differs. A changed type fails it always.
         distribution_key: The column Redshift spreads the table by; its own choice unless said.
         sort_keys: The columns Redshift sorts the table by.
+        late_after_minutes: A key that was not refreshed so long after a tick of the schedule
+            is late; the check `no_key_is_failed_or_late` then fails.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -92,6 +94,7 @@ class Dataset(BaseModel):
     on_schema_change: Literal["evolve", "freeze"] = "evolve"
     distribution_key: ColumnName | None = None
     sort_keys: tuple[ColumnName, ...] = ()
+    late_after_minutes: int = Field(default=60, ge=1, le=1440)
 
     @field_validator("query")
     @classmethod

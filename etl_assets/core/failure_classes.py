@@ -122,9 +122,10 @@ _AWS = (
     _row("AWS", "5xx InternalError InternalFailure InternalServerError ServiceUnavailable"
          " ServiceUnavailableException RequestTimeout RequestTimeoutException IDPCommunicationError",
          "busy", "the service had a fault of its own"),
-    _row("AWS", "SlowDown Throttling ThrottlingException ThrottledException"
+    _row("AWS", "SlowDown Throttling ThrottlingException ThrottlingError ThrottledException"
          " RequestThrottledException RequestLimitExceeded TooManyRequestsException"
-         " ProvisionedThroughputExceededException BandwidthLimitExceeded"
+         " ProvisionedThroughputExceededException ProvisionedThroughputExceeded"
+         " BandwidthLimitExceeded"
          " PriorRequestNotComplete", "busy", "too many requests at once"),
     _row("AWS", "ConditionalRequestConflict OperationAborted TransactionConflictException"
          " TransactionInProgressException TransactionConflict", "conflict",

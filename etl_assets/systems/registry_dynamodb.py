@@ -30,6 +30,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from etl_assets.core.errors import RegistryError, TransientError
+from etl_assets.core.failure_classes import meaning_of
 from etl_assets.core.registry import Registry
 from etl_assets.core.registry_items import Stored, registry_of
 from etl_assets.core.registry_push import Change
@@ -209,7 +210,8 @@ class DynamoDBRegistry:
                 codes = {reason.get("Code") for reason in reasons}
                 if "ConditionalCheckFailed" in codes:
                     raise LostRaceError from error
-                if codes & {"ValidationError", "AccessDenied"}:
+                meanings = [meaning_of("AWS", code) for code in codes - {"None", None}]
+                if not all(meaning and meaning.transient for meaning in meanings):
                     raise
                 raise TransientError(
                     f"Writing {self.name} failed: {', '.join(sorted(codes - {'None', None}))}.",

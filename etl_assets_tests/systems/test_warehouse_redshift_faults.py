@@ -12,6 +12,7 @@ import pytest
 from etl_assets.core.errors import TransientError, WarehouseError
 from etl_assets.core.manifest import Load, Stage
 from etl_assets.core.orders import Order
+from etl_assets.core.retries import STATEMENT
 from etl_assets.systems import redshift_tables
 from etl_assets.systems.protocols import Staging
 from etl_assets.systems.warehouse_redshift import RedshiftWarehouse
@@ -268,7 +269,7 @@ def test_a_serialization_failure_that_does_not_end_is_transient_after_five_attem
     assert "SP17" in caught.value.message
     assert caught.value.remedy
     assert len(warehouse.pauses) == 4
-    assert all(0.1 * 2**n <= pause <= 0.3 * 2**n for n, pause in enumerate(warehouse.pauses))
+    assert all(0 <= pause <= STATEMENT.bound(n) for n, pause in enumerate(warehouse.pauses))
     assert amounts(platform) == "94.50"
     assert len(platform.warehouse.loads()) == 1
 
