@@ -18,6 +18,7 @@ from rich.markup import escape
 from rich.text import Text
 
 from etl_assets import __version__
+from etl_assets.commands.alerts import alerts as alerts_commands
 from etl_assets.commands.health import health as health_command
 from etl_assets.commands.overlaps import overlaps as overlaps_command
 from etl_assets.commands.registry import registry as registry_commands
@@ -278,6 +279,7 @@ def _progress_line(number: int, total: int, results: list[Any]) -> str:
 
 
 cli.add_command(overlaps_command)
+cli.add_command(alerts_commands)
 cli.add_command(health_command)
 cli.add_command(registry_commands)
 cli.add_command(rules_commands)

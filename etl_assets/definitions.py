@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import dagster as dg
 
+from etl_assets.alerts import build_alerts_sensor
 from etl_assets.assets import build_chain
 from etl_assets.checks import build_checks
 from etl_assets.core.errors import PermanentError
@@ -48,6 +49,7 @@ def build_defs(
     settings = settings or Settings.from_environment()
     datasets = settings.datasets.values()
     chains = [asset for dataset in datasets for asset in build_chain(dataset, settings)]
+    checks = [check for dataset in datasets for check in build_checks(dataset)]
     standing = [build_health_check(dataset, settings) for dataset in datasets]
     refresh = dg.define_asset_job(
         REFRESH_JOB,
@@ -68,13 +70,14 @@ def build_defs(
         ) from error
     return dg.Definitions(
         assets=[*build_external_assets(settings), build_registry_assets(settings), *chains],
-        asset_checks=[
-            *(check for dataset in datasets for check in build_checks(dataset)),
-            *standing,
-        ],
+        asset_checks=[*checks, *standing],
         jobs=[refresh, build_together_job(settings), build_prune_job(settings)],
         schedules=schedules,
-        sensors=[build_registry_sensor(settings), build_health_sensor(settings)],
+        sensors=[
+            build_registry_sensor(settings),
+            build_health_sensor(settings),
+            build_alerts_sensor(settings, [key for check in checks for key in check.check_keys]),
+        ],
         resources={**build_resources(settings), **(resource_overrides or {})},
         executor=dg.in_process_executor,
         loggers=loggers,

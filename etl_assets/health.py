@@ -147,7 +147,6 @@ def build_health_sensor(settings: Settings) -> dg.SensorDefinition:
 
     @dg.sensor(
         name="health_sensor",
-        asset_selection=dg.AssetSelection.assets(*map(table_key, settings.datasets.values())),
         minimum_interval_seconds=SENSOR_INTERVAL_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=f"Evaluates {CHECK}, without a run.",

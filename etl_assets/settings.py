@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from etl_assets.core.datasets import Dataset, index_datasets, parse_dataset
 from etl_assets.core.errors import DocumentError, PermanentError
 from etl_assets.systems import connect
+from etl_assets.systems.alerts import Channel, open_channels
 from etl_assets.systems.protocols import RegistryStore, Source, Staging, Warehouse
 
 _SECRET = re.compile("passw|pwd|secret(?!_id$)|token", re.IGNORECASE)  # secret_id names one
@@ -38,6 +39,12 @@ class Settings:
         schedule_time_zone: IANA name; the cron and the calendar's dates are in it.
         keep_expired: Whether keys that left the calendar stay in the tables.
         allow_mass_removal: Whether more than half of the keys may go at once.
+        alert_webhook: A URL that takes problems as JSON; never shown, as it may be a password.
+        alert_slack: The URL of an incoming webhook of Slack; never shown.
+        alert_email: Addresses that problems are mailed to, with commas between.
+        alert_smtp: The server they are mailed by.
+        alert_smtp_password: Of its user; never shown.
+        alert_sns: ARN of the SNS topic that problems are published to.
     """
 
     home: Path = Path("var")
@@ -52,6 +59,12 @@ class Settings:
     schedule_time_zone: str = "UTC"
     keep_expired: bool = False
     allow_mass_removal: bool = False
+    alert_webhook: str = field(default="", repr=False)
+    alert_slack: str = field(default="", repr=False)
+    alert_email: str = ""
+    alert_smtp: str = field(default="", repr=False)
+    alert_smtp_password: str = field(default="", repr=False)
+    alert_sns: str = ""
 
     def __post_init__(self) -> None:
         home = self.home.absolute()
@@ -137,6 +150,31 @@ class Settings:
         """Return the warehouse."""
         return connect.open_warehouse(self.warehouse_url, self.warehouse_password)
 
+    @property
+    def has_alerts(self) -> bool:
+        """Whether a channel is configured that problems are told by."""
+        return any((self.alert_webhook, self.alert_slack, self.alert_email, self.alert_sns))
+
+    def open_alerts(self) -> list[Channel]:
+        """Return the channels that are configured; none unless somebody did so.
+
+        Raises:
+            PermanentError: When one is not what it has to be.
+        """
+        return open_channels(
+            webhook=self.alert_webhook, slack=self.alert_slack, email=self.alert_email,
+            smtp=self.alert_smtp, smtp_password=self.alert_smtp_password, sns=self.alert_sns,
+        )  # fmt: skip
+
+    @property
+    def secrets(self) -> list[str]:
+        """What must stand in no message."""
+        every = (
+            self.source_password, self.warehouse_password, self.alert_smtp_password,
+            self.alert_webhook, self.alert_slack,
+        )  # fmt: skip
+        return [secret for secret in every if secret]
+
 
 VARIABLES = {
     "home": "ETL_ASSETS_HOME",
@@ -151,6 +189,12 @@ VARIABLES = {
     "schedule_time_zone": "ETL_ASSETS_SCHEDULE_TIME_ZONE",
     "keep_expired": "ETL_ASSETS_KEEP_EXPIRED",
     "allow_mass_removal": "ETL_ASSETS_ALLOW_MASS_REMOVAL",
+    "alert_webhook": "ETL_ASSETS_ALERT_WEBHOOK",
+    "alert_slack": "ETL_ASSETS_ALERT_SLACK",
+    "alert_email": "ETL_ASSETS_ALERT_EMAIL",
+    "alert_smtp": "ETL_ASSETS_ALERT_SMTP",
+    "alert_smtp_password": "ETL_ASSETS_ALERT_SMTP_PASSWORD",
+    "alert_sns": "ETL_ASSETS_ALERT_SNS",
 }
 """The environment variable of each field of `Settings`."""
 
