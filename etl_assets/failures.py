@@ -16,14 +16,11 @@ from typing import Protocol
 import dagster as dg
 
 from etl_assets.core.errors import EtlError, TransientError
-from etl_assets.core.retries import KEY
 
 RETRIES = dg.RetryPolicy(
-    max_retries=KEY.attempts - 1,
-    delay=KEY.first_seconds,
-    backoff=dg.Backoff.EXPONENTIAL,
-    jitter=dg.Jitter.FULL,
+    max_retries=2, delay=10, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.FULL
 )
+"""Waits are anywhere below 10 seconds, then below 30."""
 
 NO_RUN_RETRY = {"dagster/retry_on_asset_or_op_failure": "false"}
 """Tags of a job whose runs are started again when their process died, never when a step failed."""

@@ -22,6 +22,7 @@ SERVICES = {
     "redshift-serverless": "redshift-serverless",
     "s3": "s3",
     "secretsmanager": "secretsmanager",
+    "sns": "sns",
 }
 """boto3's service: prefix of its actions."""
 

@@ -448,6 +448,8 @@ def arns(stack: Stack) -> dict[str, str]:
         ],
         "admin role": f"arn:aws:iam::{ACCOUNT}:role/admin",
         "run log": f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/etl-assets/{stack.name}/runs:log-stream:run/run/1",
+        "topic": OPTIONAL["AlarmTopicArn"],
+        "another topic": f"arn:aws:sns:{REGION}:{ACCOUNT}:another",
         "*": "*",
     }
 
@@ -465,6 +467,7 @@ WorkerRole  s3:PutObject                log
 WorkerRole  rds-db:connect              source user
 WorkerRole  redshift:GetClusterCredentials  warehouse user
 WorkerRole  redshift:GetClusterCredentials  warehouse database
+WorkerRole  sns:Publish                 topic
 MaintenanceRole  dynamodb:PutItem       table
 MaintenanceRole  dynamodb:Query         table
 MaintenanceRole  s3:DeleteObject        extract
@@ -499,6 +502,7 @@ WorkerRole  redshift:GetClusterCredentials  warehouse admin
 WorkerRole  secretsmanager:GetSecretValue  database secret
 WorkerRole  ecs:RunTask                 run
 WorkerRole  iam:PassRole                worker role
+WorkerRole  sns:Publish                 another topic
 MaintenanceRole  dynamodb:DeleteTable   table
 MaintenanceRole  s3:DeleteObjectVersion  stage
 CopyRole    s3:GetObject                extract

@@ -1,4 +1,6 @@
-"""How often what is transient is tried again, at each depth, and how long is waited between.
+"""How often what is transient is tried again, and how long is waited between.
+
+Of the depths, these are the statement and the part; the key's is `RETRIES` in `failures.py`.
 
 Waits have full jitter: each is a random time below a bound that doubles. Who failed together
 does not come back together.
@@ -46,6 +48,3 @@ REGISTRY = Retries(attempts=8, first_seconds=0.1, longest_seconds=2.0)
 
 BODY = Retries(attempts=3, first_seconds=0.5, longest_seconds=5.0)
 """An object of S3 whose bytes stopped half way; the request as such is tried again by boto3."""
-
-KEY = Retries(attempts=3, first_seconds=10.0, longest_seconds=60.0)
-"""A step of a key's run."""
