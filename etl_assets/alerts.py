@@ -15,7 +15,7 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 from etl_assets.core.alerts import Problem, Told, without_secrets
 from etl_assets.core.errors import EtlError
 from etl_assets.core.health import Health
-from etl_assets.health import CHECK, look
+from etl_assets.health import CHECK, EVALUATED, look
 from etl_assets.partitions import CAMPAIGNS
 from etl_assets.resources import RegistryResource
 from etl_assets.runs import FINISHED, explain
@@ -137,16 +137,19 @@ def _check_problems(
             title = (
                 f"The check {info.check_key.name} of {info.check_key.asset_key.path[0]} failed{of}"
             )
-            text = _said(instance, info.check_key, info.partition_key)
-            problems.append(Problem(id_, title, text))
+            said = _evaluation(instance, info.check_key, info.partition_key)
+            if said is None or said.severity is dg.AssetCheckSeverity.ERROR:
+                problems.append(Problem(id_, title, said.description or "" if said else ""))
     return problems, unknown
 
 
-def _said(instance: dg.DagsterInstance, check: dg.AssetCheckKey, partition: str | None) -> str:
+def _evaluation(
+    instance: dg.DagsterInstance, check: dg.AssetCheckKey, partition: str | None
+) -> dg.AssetCheckEvaluation | None:
     records = instance.event_log_storage.get_asset_check_execution_history(
-        check, limit=1, partition_filter=PartitionKeyFilter(key=partition)
+        check, limit=1, status=EVALUATED, partition_filter=PartitionKeyFilter(key=partition)
     )
-    return (records[0].evaluation.description or "") if records and records[0].evaluation else ""
+    return records[0].evaluation if records else None
 
 
 def _removal_problems(instance: dg.DagsterInstance) -> Iterator[Problem]:

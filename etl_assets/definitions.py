@@ -76,7 +76,9 @@ def build_defs(
         sensors=[
             build_registry_sensor(settings),
             build_health_sensor(settings),
-            build_alerts_sensor(settings, [key for one in [*chains, *checks] for key in one.check_keys]),
+            build_alerts_sensor(
+                settings, [key for one in (*chains, *checks) for key in one.check_keys]
+            ),
         ],
         resources={**build_resources(settings), **(resource_overrides or {})},
         executor=dg.in_process_executor,

@@ -19,7 +19,7 @@ from etl_assets.core.manifest import Extract, Stage
 from etl_assets.core.registry import Registry
 from etl_assets.failures import reported_to_dagster
 from etl_assets.held import follows_source_evaluation
-from etl_assets.kept import extract_manifest, stage_path
+from etl_assets.kept import Reference, extract_manifest, stage_path
 from etl_assets.loading import Loaded
 from etl_assets.metadata import (
     ERROR,
@@ -37,7 +37,7 @@ from etl_assets.observations import (
     read_version,
     rules_key,
 )
-from etl_assets.references import Reference, latest_reference, reference_of
+from etl_assets.references import latest_reference, reference_of
 from etl_assets.resources import (
     RegistryResource,
     SourceResource,

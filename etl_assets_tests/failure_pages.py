@@ -3,7 +3,6 @@
 `python -m etl_assets_tests.failure_pages` writes it into the page, between its marks.
 """
 
-import re
 from pathlib import Path
 
 from etl_assets.core.failure_classes import TABLE, Meaning
@@ -53,8 +52,9 @@ def retries() -> str:
 def filled(page: str) -> str:
     """Return the page with both tables as the code says them."""
     for mark, made in (("classes", classes()), ("retries", retries())):
-        between = re.compile(rf"(<!-- {mark} -->\n).*?(<!-- /{mark} -->)", re.DOTALL)
-        page = between.sub(lambda found, made=made: f"{found[1]}\n{made}\n\n{found[2]}", page)
+        begin, end = f"<!-- {mark} -->\n", f"<!-- /{mark} -->"
+        before, _, rest = page.partition(begin)
+        page = f"{before}{begin}\n{made}\n\n{end}{rest.partition(end)[2]}"
     return page
 
 

@@ -115,6 +115,17 @@ def test_a_failed_check_is_told_with_what_it_says(platform: Platform, web: WebRe
     assert web.titles[1:] == ["Over: The check slice_equals_ledger of sales failed for SP17"]
 
 
+def test_a_load_that_is_held_is_told_with_what_to_do(platform: Platform, web: WebReceiver) -> None:
+    platform.run("SP17")
+    platform.small.run_sql("DELETE FROM sales")
+    platform.run("SP17")
+    sense(platform)
+    sense(platform)
+    (document,) = web.documents
+    assert document["title"] == "The check follows_source of sales failed for SP17"
+    assert "etl-assets loads approve" in document["text"]
+
+
 def test_the_check_of_a_campaign_that_left_is_not_told(
     platform: Platform, web: WebReceiver
 ) -> None:

@@ -16,7 +16,7 @@ import pytest
 from etl_assets.core.errors import SourceError
 from etl_assets.core.health import Health
 from etl_assets.definitions import build_defs
-from etl_assets.health import CHECK, look
+from etl_assets.health import CHECK, look, state_of
 from etl_assets.resources import SourceResource, build_resources
 from etl_assets.systems.protocols import Source
 from etl_assets_tests.dagster_fixtures import OTHER_DATASET, Platform, open_platform
@@ -202,6 +202,22 @@ def test_a_slice_that_was_removed_and_is_due_again_is_late(platform: Platform) -
     lacks = {problem.key: problem.lacks for problem in found(platform, hours=3).problems}
     assert lacks["SP17"].startswith("nothing of it is loaded")
     assert lacks["SU17"].startswith("it was last refreshed at")
+
+
+def test_a_load_that_is_held_is_told_by_its_own_check_and_is_not_late(platform: Platform) -> None:
+    platform.run("SP17")
+    loaded_at = platform.loads()[0].committed_at
+    platform.small.run_sql("DELETE FROM sales")
+    assert platform.run("SP17").success
+    dataset, registry = (
+        platform.settings.datasets["sales"],
+        platform.settings.open_registry().read(),
+    )
+    state = state_of(dataset, "SP17", registry, platform.instance, set())
+    assert state.failure == ""
+    assert state.refreshed_at is not None
+    assert state.refreshed_at > loaded_at + dt.timedelta(seconds=0.1)
+    assert "SP17" not in told(found(platform))
 
 
 def test_the_sensor_reports_the_check_without_a_run(platform: Platform) -> None:

@@ -184,8 +184,6 @@ def _count_as_answered(response: tuple[Any, dict[str, Any]] | None, **_: object)
         answer.status_code = parsed["ResponseMetadata"]["HTTPStatusCode"]
 
 
-
-
 def error_code(error: Exception) -> str:
     """Return AWS's code of an error, or the name of boto3's own."""
     return str(_answered(error).get("Code", "")) or type(error).__name__
