@@ -15,7 +15,7 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 from etl_assets.core.alerts import Problem, Told, without_secrets
 from etl_assets.core.errors import EtlError
 from etl_assets.core.health import Health
-from etl_assets.health import CHECK, EVALUATED, look
+from etl_assets.health import CHECK, look
 from etl_assets.partitions import CAMPAIGNS
 from etl_assets.resources import RegistryResource
 from etl_assets.runs import FINISHED, explain
@@ -24,6 +24,10 @@ from etl_assets.settings import Settings
 from etl_assets.systems.alerts import Channel
 
 SENSOR_INTERVAL_SECONDS = 60
+_PASSED_OR_NOT = {
+    AssetCheckExecutionRecordStatus.SUCCEEDED,
+    AssetCheckExecutionRecordStatus.FAILED,
+}
 OFF = "No channel is configured; set one of the ETL_ASSETS_ALERT_… variables."
 
 _FAILED, _LATE, _CHECK, _PRUNE, _REGISTRY = "failed/", "late/", "check/", "prune", "registry"
@@ -147,7 +151,7 @@ def _evaluation(
     instance: dg.DagsterInstance, check: dg.AssetCheckKey, partition: str | None
 ) -> dg.AssetCheckEvaluation | None:
     records = instance.event_log_storage.get_asset_check_execution_history(
-        check, limit=1, status=EVALUATED, partition_filter=PartitionKeyFilter(key=partition)
+        check, limit=1, status=_PASSED_OR_NOT, partition_filter=PartitionKeyFilter(key=partition)
     )
     return records[0].evaluation if records else None
 

@@ -12,20 +12,16 @@ from collections.abc import Mapping
 from zoneinfo import ZoneInfo
 
 import dagster as dg
-from dagster._core.event_api import PartitionKeyFilter
-from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from dagster._utils.schedules import get_latest_completed_cron_tick
 
 from etl_assets.assets import chain_keys, table_key
 from etl_assets.core.datasets import Dataset
-from etl_assets.core.health import Health, KeyState, judge
+from etl_assets.core.health import Health, judge
 from etl_assets.core.registry import Registry
 from etl_assets.failures import reported_to_dagster
-from etl_assets.held import NAME as FOLLOWS_SOURCE
-from etl_assets.observations import CAMPAIGNS_KEY
+from etl_assets.key_states import key_states
 from etl_assets.partitions import keys_in_flight
 from etl_assets.resources import RegistryResource
-from etl_assets.runs import failure_of
 from etl_assets.schedules import due_in, runnable
 from etl_assets.settings import Settings
 
@@ -35,10 +31,6 @@ DESCRIPTION = (
     " did not fail. It is looked at each minute while the daemon runs."
 )
 SENSOR_INTERVAL_SECONDS = 60
-EVALUATED = {
-    AssetCheckExecutionRecordStatus.SUCCEEDED,
-    AssetCheckExecutionRecordStatus.FAILED,
-}
 REPORTED_AGAIN_SECONDS = 300
 """An outcome that stays the same is reported this often: who looks sees that it is watched."""
 
@@ -64,68 +56,12 @@ def look(
             settings.schedule, now - late_after, settings.schedule_time_zone
         ).astimezone(zone)
         keys = sorted(due_in(dataset, registry, due))
-        states = [state_of(dataset, key, registry, instance, busy) for key in keys]
+        states = list(key_states(dataset, keys, registry, instance, busy))
         then = due_in(dataset, registry, registry.due_at(tick))
         found.append(
             judge(dataset.name, states, tick=tick, due_at_tick=then, late_after=late_after)
         )
     return found
-
-
-def state_of(
-    dataset: Dataset, key: str, registry: Registry, instance: dg.DagsterInstance, busy: set[str]
-) -> KeyState:
-    """Return what is known of a key in a dataset.
-
-    Args:
-        dataset: Its table is looked at.
-        key: The campaign.
-        registry: As read.
-        instance: What knows of runs and materializations.
-        busy: Keys with a run in flight.
-    """
-    if key in registry.problems:
-        reason = f"the campaign cannot be used: {registry.problems[key]}."
-        return KeyState(key, failure=reason, remedy="Correct it in the registry.")
-    wanted = dg.AssetRecordsFilter(asset_key=table_key(dataset), asset_partitions=[key])
-    record = next(iter(instance.fetch_materializations(wanted, limit=1).records), None)
-    event = record.asset_materialization if record else None
-    removed = event is not None and "rule_version" not in event.metadata  # as prunes' events are
-    if removed:
-        record = None
-    failure = failure_of(
-        instance, key, chain_keys(dataset.name),
-        loaded_by=record.run_id if record else "", loaded_at=record.timestamp if record else 0.0,
-    )  # fmt: skip
-    refreshed = [record.timestamp] if record else []
-    refreshed += [] if removed else _decided_at(dataset, key, instance)
-    return KeyState(
-        key,
-        refreshed_at=_moment(max(refreshed)) if refreshed else None,
-        failure=failure.sentence if failure else "",
-        remedy=failure.remedy if failure else "",
-        changed_at=_changed_at(instance, key),
-        in_flight=key in busy,
-    )
-
-
-def _decided_at(dataset: Dataset, key: str, instance: dg.DagsterInstance) -> list[float]:
-    """Return when a load was last decided on: one that is held is not late, as it says itself."""
-    check = dg.AssetCheckKey(table_key(dataset), FOLLOWS_SOURCE)
-    records = instance.event_log_storage.get_asset_check_execution_history(
-        check, limit=1, status=EVALUATED, partition_filter=PartitionKeyFilter(key=key)
-    )
-    return [record.event.timestamp for record in records if record.event]
-
-
-def _changed_at(instance: dg.DagsterInstance, key: str) -> dt.datetime | None:
-    wanted = dg.AssetRecordsFilter(asset_key=CAMPAIGNS_KEY, asset_partitions=[key])
-    records = instance.fetch_observations(wanted, limit=1).records
-    return _moment(records[0].timestamp) if records else None
-
-
-def _moment(timestamp: float) -> dt.datetime:
-    return dt.datetime.fromtimestamp(timestamp, dt.UTC)
 
 
 def evaluation(health: Health) -> dg.AssetCheckEvaluation:

@@ -16,7 +16,8 @@ import pytest
 from etl_assets.core.errors import SourceError
 from etl_assets.core.health import Health
 from etl_assets.definitions import build_defs
-from etl_assets.health import CHECK, look, state_of
+from etl_assets.health import CHECK, look
+from etl_assets.key_states import key_states
 from etl_assets.resources import SourceResource, build_resources
 from etl_assets.systems.protocols import Source
 from etl_assets_tests.dagster_fixtures import OTHER_DATASET, Platform, open_platform
@@ -213,7 +214,7 @@ def test_a_load_that_is_held_is_told_by_its_own_check_and_is_not_late(platform: 
         platform.settings.datasets["sales"],
         platform.settings.open_registry().read(),
     )
-    state = state_of(dataset, "SP17", registry, platform.instance, set())
+    (state,) = key_states(dataset, ["SP17"], registry, platform.instance, set())
     assert state.failure == ""
     assert state.refreshed_at is not None
     assert state.refreshed_at > loaded_at + dt.timedelta(seconds=0.1)

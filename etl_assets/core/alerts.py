@@ -84,17 +84,17 @@ class Told:
         return json.dumps(self.channels, sort_keys=True)
 
     def messages(
-        self, channel: str, now: Sequence[Problem], uncertain: Collection[str]
+        self, channel: str, problems: Sequence[Problem], uncertain: Collection[str]
     ) -> list[Message]:
         """Return what a channel is still to be told.
 
         Args:
             channel: Its name.
-            now: All problems there are.
+            problems: All problems there are.
             uncertain: What ids begin with of which nothing is known now: those are not over.
         """
-        told, there = self.channels.get(channel, {}), {problem.id for problem in now}
-        new = [problem for problem in now if problem.id not in told]
+        told, there = self.channels.get(channel, {}), {problem.id for problem in problems}
+        new = [problem for problem in problems if problem.id not in told]
         over = [
             Problem(id_, f"Over: {title}", "")
             for id_, title in told.items()
@@ -102,9 +102,9 @@ class Told:
         ]
         return [*_messages("problem", new), *_messages("over", over)]
 
-    def after(self, channel: str, sent: Collection[Message], now: Sequence[Problem]) -> "Told":
+    def after(self, channel: str, sent: Collection[Message], problems: Sequence[Problem]) -> "Told":
         """Return what is remembered once a channel took some messages."""
-        titles = {problem.id: problem.title for problem in now}
+        titles = {problem.id: problem.title for problem in problems}
         told = dict(self.channels.get(channel, {}))
         for message in sent:
             for id_ in message.ids:
