@@ -136,7 +136,9 @@ def _problems(
                 if state.refreshed_at
                 else "nothing of it is loaded"
             )
-            lacks = f"{last}, and the tick of {tick:%Y-%m-%d %H:%M %Z} is {minutes} minutes past."
+            lacks = (
+                f"{last}, and the tick of {tick:%Y-%m-%d %H:%M %Z} is over {minutes} minutes ago."
+            )
             yield KeyProblem(state.key, "late", f"{lacks}{running}", _catch_up(state))
 
 

@@ -30,7 +30,7 @@ def test_a_key_that_missed_the_tick_is_late() -> None:
     (problem,) = found(KeyState("SP17", refreshed_at=BEFORE)).problems
     assert str(problem) == (
         "SP17 late: it was last refreshed at 2026-03-01 02:59 UTC, and the tick of 2026-03-01"
-        " 03:00 UTC is 60 minutes past. Run `etl-assets refresh --key SP17`, and see that daemon"
+        " 03:00 UTC is over 60 minutes ago. Run `etl-assets refresh --key SP17`, and see that daemon"
         " and schedule are running."
     )
 
