@@ -183,9 +183,9 @@ def test_the_optional_parts_are_there_when_they_are_asked_for(
 ) -> None:
     operator = {"OperatorRole", "OperatorTask", "OperatorService", "OperatorDiscovery"}
     assert {"SourceSecret", "WarehouseSecret"} <= set(plain_stack.resources)
-    assert not ({"DaemonMemoryAlarm", *operator} & set(plain_stack.resources))
+    assert not ({"DaemonMemoryAlarm", "AlertPolicy", *operator} & set(plain_stack.resources))
     assert not ({"SourceSecret", "WarehouseSecret"} & set(full_stack.resources))
-    assert {"DaemonMemoryAlarm", *operator} <= set(full_stack.resources)
+    assert {"DaemonMemoryAlarm", "AlertPolicy", *operator} <= set(full_stack.resources)
 
 
 # What is kept.
