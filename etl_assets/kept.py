@@ -76,7 +76,7 @@ def stage_of(load: Load, staging: Staging) -> Stage | None:
     if load.stage is None:
         return None
     try:
-        return read_manifest(Stage, load.stage, staging, digest=None)
+        return read_manifest(Stage, load.stage, staging, digest=load.stage_digest)
     except StagingError:
         return None
 

@@ -42,6 +42,7 @@ _TYPES = {
     "about": "VARCHAR(64)",
     "undoes": "VARCHAR(64)",
     "fingerprint": "VARCHAR(64)",
+    "stage_digest": "VARCHAR(64)",
 }
 
 CREATE_LEDGER = (
@@ -186,6 +187,7 @@ def row_of(
             "replaced_records": replaced,
             "stage": order.stage_path,
             "fingerprint": _digest_of(order.loaded),
+            "stage_digest": stage.digest if stage and order.stage_path else None,
             "proof": proofs.get("load" if order.loaded else order.kind, ""),
             "started_at": started_at,
             "committed_at": committed_at,

@@ -240,6 +240,7 @@ class Load(_Reference):
             load ends.
         fingerprint: Digest of the fingerprint that the slice was proven by, which the stage's
             manifest holds; None for loads of earlier releases and what is no load.
+        stage_digest: Digest of what the manifest at `stage` said; None in earlier releases.
         undoes: The `inputs_digest` of what is not to be loaded again by itself: what a
             rollback took away, or a release refused.
     """
@@ -269,6 +270,7 @@ class Load(_Reference):
     about: str | None = None
     undoes: str | None = None
     fingerprint: str | None = None
+    stage_digest: str | None = None
 
     @property
     def changes_slice(self) -> bool:

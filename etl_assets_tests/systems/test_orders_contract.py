@@ -124,8 +124,9 @@ def test_the_ledger_of_an_earlier_release_is_read_and_gets_the_columns_it_lacks(
     platform: Platform,
 ) -> None:
     made = platform.refresh("SP17")
-    for name in ("reason", "made_by", "about", "undoes", "reshaped"):
+    for name in ("reason", "made_by", "about", "undoes", "stage_digest", "reshaped"):
         platform.write(f'ALTER TABLE {LEDGER} DROP COLUMN "{name}"')
-    assert platform.warehouse.loads() == [made]
+    earlier = made.model_copy(update={"stage_digest": None})
+    assert platform.warehouse.loads() == [earlier]
     again = platform.refresh("SP17")
-    assert platform.warehouse.loads() == [again, made]
+    assert platform.warehouse.loads() == [again, earlier]
