@@ -110,11 +110,11 @@ class Refresh:
         Raises:
             KeyboardInterrupt: As `run`.
         """
-        job = self._defs.resolve_job_def(TOGETHER_JOB)
         for dataset in self.settings.datasets.values():
             mine = sorted(due_in(dataset, self.registry, keys))
             if not dataset.together or not mine:
                 continue
+            job = self._defs.resolve_job_def(TOGETHER_JOB)
             config = together_config(dataset, mine, force=self.force)
             with _signals_kept():
                 result = job.execute_in_process(
