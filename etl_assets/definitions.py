@@ -59,12 +59,11 @@ def build_defs(
         run_tags=NO_RUN_RETRY,
         description="Extract, stage and load one campaign, in every dataset.",
     )
-    jobs: list[dg.JobDefinition | dg.UnresolvedAssetJobDefinition]
-    jobs = [refresh, build_prune_job(settings)]
+    prune, together = build_prune_job(settings), []
     try:
         schedules = [build_refresh_schedule(settings), build_prune_schedule(settings)]
         if any(dataset.together for dataset in datasets):
-            jobs.append(build_together_job(settings))
+            together.append(build_together_job(settings))
             schedules.append(build_together_schedule(settings))
     except dg.DagsterInvalidDefinitionError as error:
         raise PermanentError(
@@ -74,7 +73,7 @@ def build_defs(
     return dg.Definitions(
         assets=[*build_external_assets(settings), build_registry_assets(settings), *chains],
         asset_checks=[*checks, *standing],
-        jobs=jobs,
+        jobs=[refresh, prune, *together],
         schedules=schedules,
         sensors=[
             build_registry_sensor(settings),
