@@ -12,6 +12,7 @@ from etl_assets.alerts import build_alerts_sensor
 from etl_assets.assets import build_chain
 from etl_assets.checks import build_checks
 from etl_assets.core.errors import PermanentError
+from etl_assets.decide_job import build_decide_job
 from etl_assets.failures import NO_RUN_RETRY
 from etl_assets.health import build_health_check, build_health_sensor
 from etl_assets.lineage import build_external_assets
@@ -73,7 +74,7 @@ def build_defs(
     return dg.Definitions(
         assets=[*build_external_assets(settings), build_registry_assets(settings), *chains],
         asset_checks=[*checks, *standing],
-        jobs=[refresh, prune, *together],
+        jobs=[refresh, prune, build_decide_job(settings), *together],
         schedules=schedules,
         sensors=[
             build_registry_sensor(settings),

@@ -4,10 +4,13 @@ import warnings
 
 import dagster as dg
 
+from etl_assets.core.manifest import Stage
+from etl_assets.core.standing import Standing, follows
 from etl_assets.loading import Loaded
 from etl_assets.partitions import CAMPAIGNS
 
 NAME = "follows_source"
+_FOLLOWS = "The slice has what was staged last."
 
 
 def follows_source_spec(table: dg.AssetKey) -> dg.AssetCheckSpec:
@@ -31,7 +34,7 @@ def follows_source_result(table: dg.AssetKey, made: Loaded) -> dg.AssetCheckResu
         asset_key=table,
         passed=made.follows_source,
         severity=dg.AssetCheckSeverity.ERROR if waits else dg.AssetCheckSeverity.WARN,
-        description=made.reason or "The slice has what was staged last.",
+        description=made.reason or _FOLLOWS,
         metadata={"status": made.status, "load_id": made.row.load_id if made.row else ""},
     )
 
@@ -50,3 +53,20 @@ def follows_source_evaluation(
         metadata=result.metadata,
         partition=key,
     )
+
+
+def follows_source_now(
+    table: dg.AssetKey, key: str, standing: Standing, staged: Stage | None, records: int
+) -> dg.AssetCheckEvaluation:
+    """Return the outcome of the check between two loads, for what a person decided.
+
+    Args:
+        table: The asset.
+        key: Its partition.
+        standing: What the ledger says of the slice.
+        staged: What was staged last; None when that is not known.
+        records: Those the slice has.
+    """
+    status, reason = follows(standing, staged, records=records)
+    row = {"held": standing.waiting, "kept": standing.kept}.get(status) or standing.current
+    return follows_source_evaluation(table, key, Loaded(row, status, reason))

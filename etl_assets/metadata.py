@@ -157,6 +157,21 @@ def held_metadata(status: str, reason: str, row: Load | None, staged: Stage) -> 
     }
 
 
+def decision_metadata(row: Load, about: Load | None) -> Metadata:
+    """Return what is shown of what a person decided: which load it is about, by whom and why."""
+    shown = {
+        "decision": dg.MetadataValue.text(row.kind),
+        "decision_id": dg.MetadataValue.text(row.load_id),
+        "made_by": dg.MetadataValue.text(row.made_by or ""),
+        "reason": dg.MetadataValue.text(row.reason or ""),
+        "dagster/partition_row_count": dg.MetadataValue.int(row.records),
+    }
+    if about:
+        shown["about"] = dg.MetadataValue.text(about.load_id)
+        shown["about_committed_at"] = dg.MetadataValue.timestamp(about.committed_at)
+    return shown
+
+
 def prune_metadata(load: Load) -> "Mapping[str, dg.MetadataValue]":
     """Return what is shown of the removal of a key that left the calendar."""
     return {

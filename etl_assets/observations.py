@@ -13,6 +13,7 @@ import dagster as dg
 
 from etl_assets.core.data_versions import CAMPAIGNS, Versions, registry_versions, rules_of
 from etl_assets.core.datasets import Dataset
+from etl_assets.core.manifest import Load
 from etl_assets.failures import reported_to_dagster
 from etl_assets.partitions import CAMPAIGNS as CAMPAIGN_PARTITIONS
 from etl_assets.resources import RegistryResource
@@ -25,7 +26,14 @@ _INPUT_POINTER = "dagster/input_event_pointer"
 """Dagster's own tags of a materialization: the version of an asset it was made from, and the
 event that reported it. Dagster sets them to what it saw last when the step began."""
 
+_VERSION_IS_OURS = "dagster/data_version_is_user_provided"
+_CODE_VERSION = "dagster/code_version"
+"""Tags that Dagster gives the materializations of an asset's own run, and looks for: where an
+asset has no code version, as ours, the run's id takes its place."""
+
 _LOOKED_AT = 20
+_STAGES_LOOKED_AT = 200
+_BEFORE_ALL = 1
 
 
 def registry_key(what: str) -> dg.AssetKey:
@@ -126,6 +134,38 @@ def inherited(event: dg.AssetMaterialization | None, upstream: dg.AssetKey) -> d
     tags = event.tags or {} if event else {}
     names = (_tag(_INPUT_VERSION, upstream), _tag(_INPUT_POINTER, upstream))
     return {name: tags[name] for name in names if name in tags}
+
+
+def made_of(
+    instance: dg.DagsterInstance, stage: dg.AssetKey, dataset: Dataset, load: Load
+) -> dict[str, str]:
+    """Return the tags of a table's materialization that was loaded by hand from kept parts.
+
+    They say which stage that was, and with which version of the rules it was made: the newest
+    ones may be others, and the partition is out of step with them then. What reported them,
+    if nobody knows any more, is older than all that is known.
+    """
+    key, rules = load.campaign_key, rules_key(dataset)
+    wanted = dg.AssetRecordsFilter(asset_key=stage, asset_partitions=[key])
+    for record in instance.fetch_materializations(wanted, limit=_STAGES_LOOKED_AT).records:
+        event = record.asset_materialization
+        if event and (event.tags or {}).get(DATA_VERSION) == load.inputs_digest:
+            found, pointer = inherited(event, rules), record.storage_id
+            break
+    else:
+        found, pointer = {}, _BEFORE_ALL
+    return {
+        DATA_VERSION: load.inputs_digest,
+        _VERSION_IS_OURS: "true",
+        _CODE_VERSION: load.run_id or "",
+        _tag(_INPUT_VERSION, stage): load.inputs_digest,
+        _tag(_INPUT_POINTER, stage): str(pointer),
+        _tag(_INPUT_VERSION, rules): load.rules_digest,
+        _tag(_INPUT_POINTER, rules): str(
+            _reported(instance, rules, key, load.rules_digest) or _BEFORE_ALL
+        ),
+        **found,
+    }
 
 
 def _reported(

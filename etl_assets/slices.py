@@ -13,8 +13,7 @@ from etl_assets.core.errors import PermanentError, StagingError, WarehouseError
 from etl_assets.core.manifest import Kind, Load, Stage
 from etl_assets.core.orders import Order, SupersededError, order_for
 from etl_assets.core.standing import Standing, keeps, standing_of, waits
-from etl_assets.kept import stage_of
-from etl_assets.pipeline import new_id
+from etl_assets.kept import new_id, stage_of
 from etl_assets.systems.protocols import Staging, Warehouse
 
 _ATTEMPTS = 5
@@ -155,7 +154,7 @@ class Decisions:
             waiting = standing.waiting
             raise PermanentError(
                 f"Campaign {key} in {dataset.name} is not on hold.",
-                waits(waiting) if waiting else "",
+                waits(waiting.load_id, waiting.reason or "") if waiting else "",
             )
         order = self._order("release", dataset, key, standing, reason)
         (row,) = self.warehouse.commit([replace(order, about=standing.kept.load_id)], self.staging)

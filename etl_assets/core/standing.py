@@ -94,7 +94,10 @@ def decide(standing: Standing, staged: Stage, *, records: int, force: bool) -> D
 def _stays(standing: Standing, staged: Stage) -> str:
     """Return why these records in particular are not to be loaded; empty when they are."""
     current, refused = standing.current, standing.refused
-    unchanged = ", and neither source nor rules have changed since."
+    unchanged = (
+        ", and neither source nor rules have changed since."
+        f" `etl-assets refresh --key {staged.campaign_key} --force` loads what they give now."
+    )
     if current and staged.inputs_digest in standing.undone:
         return (
             f"The slice was rolled back to load {current.about} by {current.made_by}"
@@ -108,6 +111,27 @@ def _stays(standing: Standing, staged: Stage) -> str:
             " Refresh the campaign again."
         )
     return ""
+
+
+def follows(standing: Standing, staged: Stage | None, *, records: int) -> tuple[Status, str]:
+    """Return what is true of a slice between two loads, and why, as of one that was refreshed.
+
+    Args:
+        standing: What the ledger says of the slice.
+        staged: What was staged last; None when that is not known.
+        records: Those the slice has.
+    """
+    kept, waiting = standing.kept, standing.waiting
+    if kept:
+        return "kept", keeps(kept)
+    if waiting and (staged is None or staged.inputs_digest == waiting.inputs_digest):
+        return "held", waits(waiting.load_id, waiting.reason or "")
+    if staged is None:
+        return "unchanged", ""
+    made = decide(standing, staged, records=records, force=False)
+    if made.load:
+        return "unchanged", "Nothing holds the slice; the next refresh loads what was staged last."
+    return made.status, made.reason
 
 
 def keeps(hold: Load) -> str:
