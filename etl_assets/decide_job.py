@@ -212,7 +212,8 @@ def _show(
         )
     standing = standing_of(warehouse.loads(dataset=dataset.name, key=key))
     staged = _staged_last(context, stage_key, key, store)
-    context.log_event(follows_source_now(table, key, standing, staged, slices.get(key, 0)))
+    evaluation = follows_source_now(table, key, standing, staged, slices.get(key, 0))
+    context.log_event(evaluation)  # type: ignore[arg-type]  # taken, though not in its hints
 
 
 def _staged_last(

@@ -159,7 +159,7 @@ def held_metadata(status: str, reason: str, row: Load | None, staged: Stage) -> 
 
 def decision_metadata(row: Load, about: Load | None) -> Metadata:
     """Return what is shown of what a person decided: which load it is about, by whom and why."""
-    shown = {
+    shown: Metadata = {
         "decision": dg.MetadataValue.text(row.kind),
         "decision_id": dg.MetadataValue.text(row.load_id),
         "made_by": dg.MetadataValue.text(row.made_by or ""),

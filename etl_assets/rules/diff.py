@@ -5,11 +5,18 @@ from dataclasses import dataclass
 
 from etl_assets.core.columns import RESERVED_PREFIX, Column
 from etl_assets.core.rules.compile import CompiledRules
-from etl_assets.core.sql import quote_identifier
+from etl_assets.core.sql import column_list, quote_identifier
 from etl_assets.rules.engine import Connection
 
-_RECORD = quote_identifier(RESERVED_PREFIX + "record")
-_NUMBER = quote_identifier(RESERVED_PREFIX + "number")
+RECORD = quote_identifier(RESERVED_PREFIX + "record")
+"""The column of a record's name: `name=value, …` of its primary key."""
+
+NUMBER = quote_identifier(RESERVED_PREFIX + "number")
+"""The column that tells records of one name apart."""
+
+JOINED = f"before b FULL OUTER JOIN after a ON b.{RECORD} = a.{RECORD} AND b.{NUMBER} = a.{NUMBER}"
+"""The records of `before` and `after`, beside each other."""
+
 _SAMPLES = 3
 _LISTED = 5
 
@@ -62,20 +69,28 @@ class Difference:
     removed_records: tuple[str, ...]
 
 
-def keep_records(connection: Connection, name: str, compiled: CompiledRules) -> int:
-    """Make a table of the records to load, named by their primary key; return how many."""
-    select = compiled.last.records(named=True)
-    connection.execute(f"CREATE TEMP TABLE {name} AS SELECT *, 1 AS {_NUMBER} FROM ({select})")
+def keep_records(
+    connection: Connection, name: str, select: str, columns: Sequence[Column]
+) -> tuple[int, bool]:
+    """Make a table of records; return how many, and whether each has a name of its own.
+
+    Args:
+        connection: Where the table is made.
+        name: Its name.
+        select: Gives the columns, and the name of each record as `RECORD`.
+        columns: The columns it gives.
+    """
+    connection.execute(f"CREATE TEMP TABLE {name} AS SELECT *, 1 AS {NUMBER} FROM ({select})")
     count, different = connection.execute(
-        f"SELECT count(*), count(DISTINCT {_RECORD}) FROM {name}"
+        f"SELECT count(*), count(DISTINCT {RECORD}) FROM {name}"
     ).fetchone() or (0, 0)
     if count != different:  # a primary key that is not unique names several: number them
-        listed = ", ".join(quote_identifier(c.name) for c in compiled.columns)
+        listed = column_list(c.name for c in columns)
         connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT * EXCLUDE ({_NUMBER}),"
-            f" row_number() OVER (PARTITION BY {_RECORD} ORDER BY {listed}) AS {_NUMBER} FROM {name}"
+            f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT * EXCLUDE ({NUMBER}),"
+            f" row_number() OVER (PARTITION BY {RECORD} ORDER BY {listed}) AS {NUMBER} FROM {name}"
         )
-    return int(count)
+    return int(count), count == different
 
 
 def forget(connection: Connection, compiled: CompiledRules) -> None:
@@ -99,24 +114,21 @@ def compare(
     names = list(dict.fromkeys([*new, *old]))
     differs = {name: _differs(name, old.get(name) == new.get(name), name in old, name in new)
                for name in names}  # fmt: skip
-    both = f"b.{_RECORD} IS NOT NULL AND a.{_RECORD} IS NOT NULL"
+    both = f"b.{RECORD} IS NOT NULL AND a.{RECORD} IS NOT NULL"
     selected = [
-        f"count(*) FILTER (WHERE b.{_RECORD} IS NULL)",
-        f"count(*) FILTER (WHERE a.{_RECORD} IS NULL)",
+        f"count(*) FILTER (WHERE b.{RECORD} IS NULL)",
+        f"count(*) FILTER (WHERE a.{RECORD} IS NULL)",
         f"count(*) FILTER (WHERE {both} AND ({' OR '.join(differs.values()) or 'false'}))",
-        f"min(a.{_RECORD}, {_LISTED}) FILTER (WHERE b.{_RECORD} IS NULL)",
-        f"min(b.{_RECORD}, {_LISTED}) FILTER (WHERE a.{_RECORD} IS NULL)",
+        f"min(a.{RECORD}, {_LISTED}) FILTER (WHERE b.{RECORD} IS NULL)",
+        f"min(b.{RECORD}, {_LISTED}) FILTER (WHERE a.{RECORD} IS NULL)",
     ]
     for name, condition in differs.items():
-        shown = f"{{'r': a.{_RECORD}, 'b': {_text(name, 'b', old)}, 'a': {_text(name, 'a', new)}}}"
+        shown = f"{{'r': a.{RECORD}, 'b': {_text(name, 'b', old)}, 'a': {_text(name, 'a', new)}}}"
         selected.append(f"count(*) FILTER (WHERE {both} AND {condition})")
         selected.append(
-            f"min_by({shown}, a.{_RECORD}, {_SAMPLES}) FILTER (WHERE {both} AND {condition})"
+            f"min_by({shown}, a.{RECORD}, {_SAMPLES}) FILTER (WHERE {both} AND {condition})"
         )
-    row = connection.execute(
-        f"SELECT {', '.join(selected)} FROM before b FULL OUTER JOIN after a"
-        f" ON b.{_RECORD} = a.{_RECORD} AND b.{_NUMBER} = a.{_NUMBER}"
-    ).fetchone()
+    row = connection.execute(f"SELECT {', '.join(selected)} FROM {JOINED}").fetchone()
     assert row is not None  # noqa: S101  (an aggregate gives one row)
     added, removed, changed, first_added, first_removed, *found = row
     columns = [

@@ -214,7 +214,8 @@ def _side(
         make_relations(connection, compiled, {n: files for n, (_, files) in lookups.items()})
         ran = run(connection, compiled)
         check_refused(connection, compiled, ran, dataset, what, extract.rejected)
-        records = keep_records(connection, name, compiled)
+        select = compiled.last.records(named=True)
+        records, _ = keep_records(connection, name, select, compiled.columns)
         return Side(records, _outcomes(ran), compiled.columns, "")
     except EtlError as error:
         return Side(0, {}, compiled.columns if compiled else (), error.message)
