@@ -20,6 +20,7 @@ from rich.text import Text
 from etl_assets import __version__
 from etl_assets.commands.alerts import alerts as alerts_commands
 from etl_assets.commands.health import health as health_command
+from etl_assets.commands.loads import loads as loads_commands
 from etl_assets.commands.overlaps import overlaps as overlaps_command
 from etl_assets.commands.registry import registry as registry_commands
 from etl_assets.commands.rules import rules as rules_commands
@@ -120,28 +121,6 @@ def campaigns(*, day: dt.datetime | None, json_: bool) -> None:
             out.print(f"The calendar has an entry for {day:%Y-%m-%d}; it wins over the seasons.")
     if problems:
         sys.exit(1)
-
-
-@cli.command()
-@click.option("--key", help="Only this campaign.")
-@click.option("--dataset", help="Only this dataset.")
-@click.option(
-    "--limit", type=click.IntRange(1), default=50, show_default=True, help="Newest so many."
-)
-@as_json
-def loads(*, key: str | None, dataset: str | None, limit: int, json_: bool) -> None:
-    """List the loads in the warehouse's ledger, newest first."""
-    from etl_assets.display.tables import loads_table, print_json
-
-    found = (
-        Settings.from_environment().open_warehouse().loads(dataset=dataset, key=key, limit=limit)
-    )
-    if json_:
-        print_json(out, [load.model_dump(mode="json") for load in found])
-    elif found:
-        out.print(loads_table(found))
-    else:
-        out.print("No load yet. `etl-assets refresh` makes the first.")
 
 
 @cli.command()
@@ -281,6 +260,7 @@ def _progress_line(number: int, total: int, results: list[Any]) -> str:
 cli.add_command(overlaps_command)
 cli.add_command(alerts_commands)
 cli.add_command(health_command)
+cli.add_command(loads_commands)
 cli.add_command(registry_commands)
 cli.add_command(rules_commands)
 cli.add_command(staging_commands)

@@ -207,12 +207,13 @@ def _read(
 def _totals(
     connection: Connection, old: Sequence[Column], new: Sequence[Column], key: Sequence[str]
 ) -> tuple[Total, ...]:
-    """Return what differs in columns of numbers, in the order of the columns."""
+    """Return what differs in columns of numbers: first those of parts, then whole numbers."""
     before, after = (
         {c.name: c.type for c in columns if c.type.family == "number" and c.name not in key}
         for columns in (old, new)
     )
-    names = list(dict.fromkeys([*after, *before]))
+    kinds = {**before, **after}
+    names = sorted(kinds, key=lambda name: kinds[name].is_integer)
     if not names:
         return ()
     sums = [_sums(connection, table, names, types)

@@ -1,11 +1,7 @@
 """A refresh from the command line: the same assets, in this process, on the same instance."""
 
-import contextlib
 import datetime as dt
-import logging
-import signal
-import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import dagster as dg
 
@@ -17,6 +13,7 @@ from etl_assets.core.registry import Registry
 from etl_assets.definitions import build_defs
 from etl_assets.health import report
 from etl_assets.home import COMMAND_LINE_TAG, REPOSITORY_TAGS, end_dead_runs
+from etl_assets.in_process import LOGGER, Progress, progress_logger, signals_kept, step_errors
 from etl_assets.metadata import ERROR, FALLBACK, HELD
 from etl_assets.partitions import keys_in_flight, sync_partitions
 from etl_assets.references import FORCE_TAG
@@ -25,9 +22,6 @@ from etl_assets.resources import revision_tags
 from etl_assets.results import KeyResult
 from etl_assets.schedules import PRUNE_JOB, REFRESH_JOB, PruneConfig, assets_of, due_in, runnable
 from etl_assets.settings import Settings
-
-Progress = Callable[[str], None]
-_LOGGER = "progress"
 
 
 class Refresh:
@@ -55,7 +49,7 @@ class Refresh:
         self.changes: PartitionChanges = sync_partitions(
             instance, self.registry, allow_mass_removal=settings.allow_mass_removal
         )
-        self._defs = build_defs(settings, loggers={_LOGGER: _progress_logger(progress)})
+        self._defs = build_defs(settings, loggers={LOGGER: progress_logger(progress)})
 
     def due(self, day: dt.date | None) -> list[str]:
         """Return the keys due on a day, or now, and those whose campaign cannot be read."""
@@ -93,13 +87,13 @@ class Refresh:
                 yield self._failed(key, f"Campaign {key} is being refreshed by another run."
                                    " Wait until it has ended, or cancel it in the UI.")  # fmt: skip
                 continue
-            with _signals_kept():
+            with signals_kept():
                 result = job.execute_in_process(
                     instance=self.instance,
                     partition_key=key,
                     asset_selection=assets,
                     tags=self._tags(key),
-                    run_config={"loggers": {_LOGGER: {}}},
+                    run_config={"loggers": {LOGGER: {}}},
                     raise_on_error=False,
                 )
             yield self._results(key, result)
@@ -116,10 +110,10 @@ class Refresh:
                 continue
             job = self._defs.resolve_job_def(TOGETHER_JOB)
             config = together_config(dataset, mine, force=self.force)
-            with _signals_kept():
+            with signals_kept():
                 result = job.execute_in_process(
                     instance=self.instance,
-                    run_config=dg.RunConfig(ops=config.ops, loggers={_LOGGER: {}}),
+                    run_config=dg.RunConfig(ops=config.ops, loggers={LOGGER: {}}),
                     tags={
                         **REPOSITORY_TAGS,
                         COMMAND_LINE_TAG: "true",
@@ -132,10 +126,10 @@ class Refresh:
     def prune(self, due: Sequence[str]) -> tuple[list[str], str]:
         """Remove keys that are not due; return `table: key` of each removed, or the error."""
         config = PruneConfig(due=list(due), allow_mass_removal=self.settings.allow_mass_removal)
-        with _signals_kept():
+        with signals_kept():
             result = self._defs.resolve_job_def(PRUNE_JOB).execute_in_process(
                 instance=self.instance,
-                run_config=dg.RunConfig(ops={"prune_tables": config}, loggers={_LOGGER: {}}),
+                run_config=dg.RunConfig(ops={"prune_tables": config}, loggers={LOGGER: {}}),
                 tags={**REPOSITORY_TAGS, COMMAND_LINE_TAG: "true"},
                 raise_on_error=False,
             )
@@ -144,7 +138,7 @@ class Refresh:
             for event in result.get_asset_materialization_events()
             if event.asset_key
         ]
-        return removed, _errors(result).get("prune_tables", "")
+        return removed, step_errors(result).get("prune_tables", "")
 
     def report_health(self) -> None:
         """Evaluate the standing check over what was just done, for the UI; see `health.py`."""
@@ -160,7 +154,7 @@ class Refresh:
     ) -> list[KeyResult]:
         shown = {key: one for (asset, key), one in _shown(result).items()
                  if asset == table_key(dataset)}  # fmt: skip
-        failed = "; ".join(_errors(result).values())
+        failed = "; ".join(step_errors(result).values())
         seconds = self._seconds(result.run_id)
         return [
             self._result(
@@ -175,7 +169,7 @@ class Refresh:
 
     def _results(self, key: str, result: dg.ExecuteInProcessResult) -> list[KeyResult]:
         seconds = self._seconds(result.run_id)
-        errors = _errors(result)
+        errors = step_errors(result)
         shown, names = _shown(result), self.settings.datasets
         return [
             self._result(
@@ -244,26 +238,6 @@ class Refresh:
         ]
 
 
-@contextlib.contextmanager
-def _signals_kept() -> Iterator[None]:
-    """Raise KeyboardInterrupt at the end when Ctrl-C or SIGTERM arrived within.
-
-    Dagster makes a failed run of such a signal and goes on, or loses it between two steps.
-    """
-    reader, writer = socket.socketpair()
-    with reader, writer:
-        reader.settimeout(0)
-        writer.settimeout(0)
-        before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
-        try:
-            yield
-        finally:
-            signal.set_wakeup_fd(before)
-        with contextlib.suppress(BlockingIOError):
-            if {signal.SIGINT, signal.SIGTERM} & set(reader.recv(4096)):
-                raise KeyboardInterrupt
-
-
 def _owner(step: str, datasets: Iterable[str]) -> str:
     """Return the dataset a step belongs to: `sales__eu__rds_extract` is none of `sales`."""
     return max((name for name in datasets if step.startswith(f"{name}__")), key=len, default="")
@@ -281,32 +255,3 @@ def _shown(
         seen = event.asset_observation_data.asset_observation
         found[seen.asset_key, str(seen.partition)] = seen.metadata
     return found
-
-
-def _errors(result: dg.ExecuteInProcessResult) -> dict[str, str]:
-    """Return, by step, why it failed: our sentence, or the exception's first line."""
-    found: dict[str, str] = {}
-    for event in result.filter_events(lambda e: e.is_step_failure):
-        data = event.step_failure_data
-        described = data.user_failure_data.description if data.user_failure_data else None
-        message = described or (data.error.to_string() if data.error else "")
-        found[event.step_key or ""] = message or "It failed; see the run in the UI."
-    return found
-
-
-def _progress_logger(progress: Progress) -> dg.LoggerDefinition:
-    """Return a run logger that tells `progress` what the assets log, and prints nothing."""
-
-    class Handler(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            meta = getattr(record, "dagster_meta", {})
-            if record.levelno >= logging.INFO and meta.get("dagster_event") is None:
-                progress(str(meta.get("orig_message", record.getMessage())))
-
-    @dg.logger
-    def progress_logger(_: dg.InitLoggerContext) -> logging.Logger:
-        logger = logging.Logger("etl_assets.progress", level=logging.INFO)  # noqa: LOG001  (one per run)
-        logger.addHandler(Handler())
-        return logger
-
-    return progress_logger

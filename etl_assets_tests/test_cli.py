@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from etl_assets import cli
-from etl_assets.display.tables import loads_table
+from etl_assets.display.loads import loads_table
 from etl_assets_tests.command_line import CommandLine
 from etl_assets_tests.dagster_fixtures import load
 from etl_assets_tests.small import CAMPAIGNS, DATASET, Small
@@ -100,7 +100,7 @@ def test_the_id_of_a_load_is_whole_however_narrow_the_terminal(small: Small) -> 
     load(settings, "SP17")
     rows = settings.open_warehouse().loads()
     console = Console(width=60, file=io.StringIO())
-    console.print(loads_table(rows))
+    console.print(loads_table(rows, {}))
     assert isinstance(console.file, io.StringIO)
     assert rows[0].load_id in console.file.getvalue()
 

@@ -167,7 +167,7 @@ def test_a_load_without_records_is_compared_with_one_that_has_some(small: Small)
     assert diff(small, first, second).difference.removed == 14
     assert diff(small, second, first).difference.added == 14
     assert [(t.column, t.before) for t in diff(small, second, first).totals] == [
-        ("quantity", None), ("amount", None),
+        ("amount", None), ("quantity", None),
     ]  # fmt: skip
 
 

@@ -67,20 +67,26 @@ def _changes(key: KeyPlan) -> Iterator[RenderableType]:
         if now != then:
             yield f"  {escape(name)}: {now:,} [dim]→[/] {then:,} records"
     if key.difference is not None:
-        yield from _differences(key.difference)
+        yield from difference_lines(key.difference, more="--html shows all")
 
 
-def _differences(found: Difference) -> Iterator[RenderableType]:
+def difference_lines(found: Difference, *, more: str) -> Iterator[RenderableType]:
+    """Yield what differs: the columns with samples, then records that came or went.
+
+    Args:
+        found: What differs.
+        more: Where what is left out can be seen.
+    """
     for column in found.columns[:_SHOWN_COLUMNS]:
         yield f"  [bold]{column.column}[/]: {column.cells:,} cells"
         for sample in column.samples:
             yield Text.assemble(
-                f"    {sample.record}: ", (_value(sample.before), "red"), " → ",
-                (_value(sample.after), "green"),
+                f"    {sample.record}: ", (shown_value(sample.before), "red"), " → ",
+                (shown_value(sample.after), "green"),
             )  # fmt: skip
-    more = len(found.columns) - _SHOWN_COLUMNS
-    if more > 0:
-        yield f"  … and {more} more columns (--html shows all)"
+    left_out = len(found.columns) - _SHOWN_COLUMNS
+    if left_out > 0:
+        yield f"  … and {left_out} more columns ({more})"
     for what, count, records in (
         ("added", found.added, found.added_records),
         ("removed", found.removed, found.removed_records),
@@ -89,5 +95,6 @@ def _differences(found: Difference) -> Iterator[RenderableType]:
             yield f"  {count:,} {what}, such as {escape('; '.join(records[:3]))}"
 
 
-def _value(text: str | None) -> str:
+def shown_value(text: str | None) -> str:
+    """Return a value as people are shown it."""
     return "NULL" if text is None else text or "''"

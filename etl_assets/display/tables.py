@@ -9,7 +9,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from etl_assets.core.campaigns import Campaign
-from etl_assets.core.manifest import Load
 from etl_assets.results import KeyResult
 from etl_assets.systems.protocols import Check
 
@@ -82,31 +81,6 @@ def campaigns_table(
         )
     for key, problem in problems.items():
         table.add_row(key, f"[red]{escape(problem)}[/]", "", "", "", "", "")
-    return table
-
-
-def loads_table(loads: Sequence[Load]) -> Table:
-    """Return rows of the ledger."""
-    table = new_table()
-    longest = max((len(load.load_id) for load in loads), default=0)
-    table.add_column("load", min_width=longest)  # whole: it is what other commands ask for
-    for name in ("key", "dataset", "kind"):
-        table.add_column(name)
-    for name in ("records", "replaced", "rejected", "rules"):
-        table.add_column(name, justify="right")
-    table.add_column("committed (UTC)")
-    for load in loads:
-        table.add_row(
-            load.load_id,
-            load.campaign_key,
-            load.dataset,
-            load.kind,
-            f"{load.records:,}",
-            f"{load.replaced_records:,}",
-            f"{load.rejected:,}",
-            f"v{load.rule_version}",
-            f"{load.committed_at:%Y-%m-%d %H:%M:%S}",
-        )
     return table
 
 
