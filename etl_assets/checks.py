@@ -109,7 +109,7 @@ def _rules_are_current(dataset: Dataset) -> dg.AssetChecksDefinition:
             rules = registry.open().read().rules_of(dataset)
             load = warehouse.open().current(dataset, key)
             staged = latest_reference(context.instance, stage, key, Stage, staging.open())
-        if load is None or load.kind != "load":
+        if load is None or not load.is_load:
             return dg.AssetCheckResult(passed=True, description="Nothing is loaded.")
         same = load.rules_digest == rules.for_campaign(key).digest
         notice = staged.notice if staged and not same else ""

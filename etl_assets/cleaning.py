@@ -1,11 +1,13 @@
 """Removing from the staging store what no kept load needs; the rules are in core/retention.py."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pydantic import ValidationError
 
+from etl_assets.core.datasets import Dataset
 from etl_assets.core.errors import StagingError
+from etl_assets.core.keep import Keep
 from etl_assets.core.manifest import Stage
 from etl_assets.core.retention import Folder, Removal, folders_of, select_removals
 from etl_assets.systems.protocols import Staging, Warehouse
@@ -16,10 +18,19 @@ def find_removals(
     warehouse: Warehouse,
     *,
     now: dt.datetime,
-    keep_loads: int,
-    keep_days: int,
+    datasets: Mapping[str, Dataset],
+    keep_loads: int | None = None,
+    keep_days: int | None = None,
 ) -> list[Removal]:
     """Return what may be removed now; nothing is changed.
+
+    Args:
+        staging: The store.
+        warehouse: Its ledger says what was loaded.
+        now: The time, UTC.
+        datasets: Say how much of each is kept; of one that is not there as much as unless said.
+        keep_loads: In place of what they say.
+        keep_days: In place of what they say.
 
     Raises:
         StagingError: When the store cannot be listed.
@@ -33,9 +44,11 @@ def find_removals(
     def extract_of(stage: Folder) -> str | None:
         return known.get(stage.path) or _extract_in_manifest(staging, stage)
 
-    return select_removals(
-        folders, loads, extract_of, moment=now, keep_loads=keep_loads, keep_days=keep_days
-    )
+    def keep(name: str) -> Keep:
+        said = datasets[name].keep if name in datasets else Keep()
+        return Keep(loads=keep_loads or said.loads, days=keep_days or said.days)
+
+    return select_removals(folders, loads, extract_of, moment=now, keep=keep)
 
 
 def remove(staging: Staging, wanted: Sequence[Removal], still: Sequence[Removal]) -> list[Removal]:
@@ -60,7 +73,7 @@ def remove(staging: Staging, wanted: Sequence[Removal], still: Sequence[Removal]
 
 def _extract_in_manifest(staging: Staging, stage: Folder) -> str | None:
     try:
-        text = staging.read_text(f"{stage.path}/manifest.json")
+        text = staging.read_text(f"{stage.path}/sidecar.json")
         return Stage.model_validate_json(text).extract_id
     except (StagingError, ValidationError):
         return None

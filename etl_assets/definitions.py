@@ -11,6 +11,7 @@ import dagster as dg
 from etl_assets.alerts import build_alerts_sensor
 from etl_assets.assets import build_chain
 from etl_assets.checks import build_checks
+from etl_assets.clean_job import build_clean_job, build_clean_schedule
 from etl_assets.core.errors import PermanentError
 from etl_assets.decide_job import build_decide_job
 from etl_assets.failures import NO_RUN_RETRY
@@ -74,8 +75,14 @@ def build_defs(
     return dg.Definitions(
         assets=[*build_external_assets(settings), build_registry_assets(settings), *chains],
         asset_checks=[*checks, *standing],
-        jobs=[refresh, prune, build_decide_job(settings), *together],
-        schedules=schedules,
+        jobs=[
+            refresh,
+            prune,
+            build_clean_job(settings),
+            build_decide_job(settings),
+            *together,
+        ],
+        schedules=[*schedules, build_clean_schedule(settings)],
         sensors=[
             build_registry_sensor(settings),
             build_health_sensor(settings),

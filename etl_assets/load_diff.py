@@ -52,12 +52,14 @@ class Total:
         before: The sum; None when there is no value.
         after: Likewise.
         movers: The records that changed by most.
+        whole: Whether it is a column of whole numbers, which may be ids.
     """
 
     column: str
     before: str | None
     after: str | None
     movers: tuple[Mover, ...]
+    whole: bool
 
     @property
     def change(self) -> Decimal:
@@ -212,7 +214,7 @@ def _totals(
         {c.name: c.type for c in columns if c.type.family == "number" and c.name not in key}
         for columns in (old, new)
     )
-    kinds = {**before, **after}
+    kinds = {**after, **before}
     names = sorted(kinds, key=lambda name: kinds[name].is_integer)
     if not names:
         return ()
@@ -221,7 +223,13 @@ def _totals(
     movers = ", ".join(_movers(name, before, after) for name in names)
     row = connection.execute(f"SELECT {movers} FROM {JOINED}").fetchone() or ()
     return tuple(
-        Total(name, first, second, tuple(Mover(m["r"], m["b"], m["a"]) for m in found or ()))
+        Total(
+            name,
+            first,
+            second,
+            tuple(Mover(m["r"], m["b"], m["a"]) for m in found),
+            whole=kinds[name].is_integer,
+        )
         for name, first, second, found in zip(names, *sums, row, strict=True)
         if found
     )

@@ -5,18 +5,22 @@ import json
 import os
 import time
 from pathlib import Path
+from typing import Any
 
+import dagster as dg
 import pytest
 from click.testing import CliRunner, Result
 
+from etl_assets.clean_job import CLEAN_JOB
 from etl_assets.cleaning import find_removals, remove
 from etl_assets.cli import cli
 from etl_assets.core.manifest import Load
+from etl_assets.definitions import build_defs
 from etl_assets.loading import load
 from etl_assets.pipeline import extract, stage
 from etl_assets.settings import Settings
 from etl_assets.systems.aws import Place
-from etl_assets_tests.small import Small
+from etl_assets_tests.small import DATASET, Small
 
 LATER = dt.timedelta(days=90)
 
@@ -57,8 +61,10 @@ def test_what_the_current_load_needs_survives_cleaning_and_can_be_loaded_again(
     assert len(before) == 6
     staging, warehouse = platform.open_staging(), platform.open_warehouse()
     now = dt.datetime.now(dt.UTC)
-    assert find_removals(staging, warehouse, now=now, keep_loads=1, keep_days=1) == []
-    found = find_removals(staging, warehouse, now=now + LATER, keep_loads=1, keep_days=30)
+    assert find_removals(staging, warehouse, now=now, datasets={}, keep_loads=1, keep_days=1) == []
+    found = find_removals(
+        staging, warehouse, now=now + LATER, datasets={}, keep_loads=1, keep_days=30
+    )
     assert folders(platform) == before, "finding removes nothing"
     assert remove(staging, found, found) == found
     current = loads[-1]
@@ -73,7 +79,7 @@ def test_what_was_loaded_since_it_was_shown_is_not_removed(platform: Settings) -
     refresh(platform)
     staging, warehouse = platform.open_staging(), platform.open_warehouse()
     now = dt.datetime.now(dt.UTC) + LATER
-    shown = find_removals(staging, warehouse, now=now, keep_loads=1, keep_days=30)
+    shown = find_removals(staging, warehouse, now=now, datasets={}, keep_loads=1, keep_days=30)
     assert shown
     assert remove(staging, shown, []) == []
     assert len(folders(platform)) == 4
@@ -86,7 +92,7 @@ def test_an_interrupted_removal_leaves_no_stage_and_goes_on_the_next_time(
     refresh(platform)
     staging, warehouse = platform.open_staging(), platform.open_warehouse()
     now = dt.datetime.now(dt.UTC) + LATER
-    shown = find_removals(staging, warehouse, now=now, keep_loads=1, keep_days=30)
+    shown = find_removals(staging, warehouse, now=now, datasets={}, keep_loads=1, keep_days=30)
     delete, calls = staging.delete, []
 
     def killed(paths: list[str]) -> None:
@@ -100,7 +106,7 @@ def test_an_interrupted_removal_leaves_no_stage_and_goes_on_the_next_time(
         with pytest.raises(KeyboardInterrupt):
             remove(staging, shown, shown)
     assert calls[0] == [f"{shown[0].folder.path}/manifest.json"]
-    left = find_removals(staging, warehouse, now=now, keep_loads=1, keep_days=30)
+    left = find_removals(staging, warehouse, now=now, datasets={}, keep_loads=1, keep_days=30)
     assert {removal.folder.path for removal in left} == {r.folder.path for r in shown}
     assert left[0].reason == "never finished"
     remove(staging, left, left)
@@ -153,3 +159,48 @@ def test_nothing_is_removed_with_the_ledger_of_another_warehouse(
     monkeypatch.setenv("ETL_ASSETS_WAREHOUSE", f"duckdb:///{tmp_path}/another.duckdb")
     assert json.loads(clean("--keep-loads", "1", "--json", "--yes").output)["found"] == []
     assert len(folders(old)) == 4
+
+
+def test_each_dataset_says_how_much_of_it_is_kept(old: Settings, small: Small) -> None:
+    assert json.loads(clean("--json").output)["found"] == []
+    assert len(folders(old)) == 4
+    small.write_dataset("keep: {loads: 1}\n" + DATASET)
+    assert len(json.loads(clean("--json").output)["found"]) == 2
+    small.write_dataset("keep: {loads: 1, days: 91}\n" + DATASET)
+    assert json.loads(clean("--json").output)["found"] == []
+    assert len(json.loads(clean("--json", "--keep-days", "30").output)["found"]) == 2
+
+
+def test_the_job_removes_what_the_command_would_and_says_what(old: Settings, small: Small) -> None:
+    small.write_dataset("keep: {loads: 1}\n" + DATASET)
+    found = {row["folder"] for row in json.loads(clean("--json").output)["found"]}
+    job = build_defs(small.settings()).resolve_job_def(CLEAN_JOB)
+    with dg.DagsterInstance.ephemeral() as instance:
+        first, second = (job.execute_in_process(instance=instance) for _ in range(2))
+    assert {row["folder"] for row in shown(first)["removed"]} == found
+    assert len(folders(old)) == 2
+    assert shown(second) == {"folders": 0, "bytes": 0}
+
+
+def shown(result: dg.ExecuteInProcessResult) -> dict[str, Any]:
+    """Return what the job's op says it did."""
+    (event,) = result.filter_events(lambda e: e.is_successful_output)
+    found = event.step_output_data.metadata
+    return {
+        name: [dict(row.data) for row in value.records]
+        if isinstance(value, dg.TableMetadataValue)
+        else value.value
+        for name, value in found.items()
+    }
+
+
+def test_an_extract_that_no_kept_stage_was_made_from_goes_also_beside_one_not_yet_loaded(
+    old: Settings,
+) -> None:
+    """The manifest of a stage that the ledger does not know says which extract it is of."""
+    registry, staging = old.open_registry().read(), old.open_staging()
+    dataset, campaign = old.datasets["sales"], registry.campaign("SP17")
+    taken = extract(dataset, campaign, old.open_source(), staging, source_name="sqlite")
+    stage(dataset, campaign, taken, registry.rules_of(dataset), staging)
+    found = json.loads(clean("--json", "--keep-loads", "1").output)["found"]
+    assert len([row for row in found if row["folder"].startswith("extract/")]) == 1

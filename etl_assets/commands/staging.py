@@ -16,20 +16,22 @@ def staging() -> None:
 
 @staging.command()
 @click.option(
-    "--keep-loads", type=click.IntRange(1), default=5, show_default=True,
-    help="Of each key, keep what its newest so many loads were made from.",
+    "--keep-loads", type=click.IntRange(1),
+    help="Of each key, keep what its newest so many loads and rollbacks were made from; what the"
+    " dataset's document says unless given.",
 )  # fmt: skip
 @click.option(
-    "--keep-days", type=click.IntRange(1), default=30, show_default=True,
-    help="Keep everything younger.",
+    "--keep-days", type=click.IntRange(1),
+    help="Keep everything younger; what the dataset's document says unless given.",
 )  # fmt: skip
 @click.option("--yes", is_flag=True, help="Remove without asking.")
 @click.option("--json", "json_", is_flag=True, help="Print JSON; removes only with --yes.")
-def clean(*, keep_loads: int, keep_days: int, yes: bool, json_: bool) -> None:
+def clean(*, keep_loads: int | None, keep_days: int | None, yes: bool, json_: bool) -> None:
     """Show which extracts and stages no kept load needs, and remove them when told to.
 
-    What the current load of a key needs stays, and everything younger than a day. A key
-    the ledger knows nothing of is left alone.
+    What the current load of a key needs stays, what waits for approval, and everything younger
+    than a day. A key the ledger knows nothing of is left alone. `clean_schedule` does the same
+    every day.
     """
     from etl_assets.cleaning import find_removals, remove
     from etl_assets.core.retention import Removal
@@ -40,7 +42,7 @@ def clean(*, keep_loads: int, keep_days: int, yes: bool, json_: bool) -> None:
 
     def find() -> list[Removal]:
         return find_removals(
-            store, warehouse, now=dt.datetime.now(dt.UTC),
+            store, warehouse, now=dt.datetime.now(dt.UTC), datasets=settings.datasets,
             keep_loads=keep_loads, keep_days=keep_days,
         )  # fmt: skip
 

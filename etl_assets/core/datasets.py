@@ -13,6 +13,7 @@ from etl_assets.core.columns import Column, ColumnName, ColumnType
 from etl_assets.core.documents import Document
 from etl_assets.core.errors import DocumentError, PermanentError
 from etl_assets.core.guards import Guards
+from etl_assets.core.keep import Keep
 from etl_assets.core.policies import Policies
 from etl_assets.core.reporting_views import view_names
 from etl_assets.core.rules.kinds import Rule
@@ -63,6 +64,7 @@ class Dataset(BaseModel):
             transaction. A key that fails then holds the set (`hold_set`), or is left out
             (`leave_out`). None: each key by itself.
         guards: What holds a load for approval.
+        keep: How much of earlier loads is kept, to be put back.
         max_rejected: More rejected records than this fail the campaign; None: any number.
         on_schema_change: `evolve` adds columns to the table (and widens texts where the
             warehouse limits them), and a column that is gone is NULL from then on; `freeze`
@@ -90,6 +92,7 @@ class Dataset(BaseModel):
     fallback: Literal["none", "last_good_rules"] = "none"
     together: Literal["hold_set", "leave_out"] | None = None
     guards: Guards = Guards()
+    keep: Keep = Keep()
     max_rejected: int | None = Field(default=None, ge=0)
     on_schema_change: Literal["evolve", "freeze"] = "evolve"
     distribution_key: ColumnName | None = None

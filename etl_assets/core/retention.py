@@ -5,7 +5,9 @@ What is kept, by dataset and campaign key:
 - everything younger than a day, with a manifest or without: it may be in the making;
 - the newest complete stage and the newest complete extract, which a refresh that finds
   nothing changed refers to;
-- what the newest loads of the ledger were made from, the current one first of all;
+- what the newest loads and rollbacks of the ledger were made from, the current one first of
+  all; so also the load that a rollback among them put back;
+- what waits for approval;
 - everything younger than the days asked for;
 - the extract of every stage that is kept;
 - everything of a key the ledger knows nothing of (the ledger may be the wrong one), and
@@ -20,7 +22,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from etl_assets.core.keep import Keep
 from etl_assets.core.manifest import Load
+from etl_assets.core.standing import standing_of
 
 IN_THE_MAKING = dt.timedelta(days=1)
 """Nothing younger is ever removed."""
@@ -115,8 +119,7 @@ def select_removals(
     extract_of: Callable[[Folder], str | None],
     *,
     moment: dt.datetime,
-    keep_loads: int,
-    keep_days: int,
+    keep: Callable[[str], Keep],
 ) -> list[Removal]:
     """Return the folders to remove, by path; see the module for what is kept.
 
@@ -126,8 +129,7 @@ def select_removals(
         extract_of: Gives the id of the extract a stage was made from, or None when that
             is not known: then all extracts of its key are kept.
         moment: The time, UTC.
-        keep_loads: So many loads of each key are kept, at least the current one.
-        keep_days: Everything younger is kept.
+        keep: Gives, by the name of a dataset, how much of it is kept.
     """
     by_key: dict[tuple[str, str], list[Folder]] = defaultdict(list)
     for folder in folders:
@@ -135,10 +137,11 @@ def select_removals(
     ledger: dict[tuple[str, str], list[Load]] = defaultdict(list)
     for load in loads:
         ledger[load.dataset, load.campaign_key].append(load)
-    young = moment - max(IN_THE_MAKING, dt.timedelta(days=keep_days))
     removals = []
     for key, mine in by_key.items():
-        kept = _kept(mine, ledger[key], extract_of, young=young, keep_loads=max(keep_loads, 1))
+        wanted = keep(key[0])
+        young = moment - max(IN_THE_MAKING, dt.timedelta(days=wanted.days))
+        kept = _kept(mine, ledger[key], extract_of, young=young, keep_loads=wanted.loads)
         for folder in mine:
             if folder.path in kept or folder.modified > moment - IN_THE_MAKING:
                 continue
@@ -162,7 +165,9 @@ def _kept(
     stages = {folder.path: folder for folder in complete if folder.kind == "stage"}
     extracts = {folder.id: folder.path for folder in folders if folder.kind == "extract"}
     newest = max((f for f in complete if f.kind == "extract"), key=lambda f: f.id, default=None)
-    made = [load for load in loads if load.kind == "load"][:keep_loads]
+    made = [load for load in loads if load.is_load][:keep_loads]
+    if waiting := standing_of(loads).waiting:
+        made.append(waiting)
     kept = {folder.path for folder in complete if folder.modified > young}
     kept |= {max(stages)} if stages else set()
     kept |= {newest.path} if newest else set()

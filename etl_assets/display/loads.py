@@ -12,19 +12,18 @@ from etl_assets.core.manifest import Load
 from etl_assets.core.standing import standing_of
 from etl_assets.display.plan import difference_lines, shown_value
 from etl_assets.display.tables import new_table
-from etl_assets.load_diff import LoadDiff
+from etl_assets.load_diff import LoadDiff, Total
 
 _KINDS = {
     "load": "green", "rollback": "magenta", "prune": "red", "hold": "yellow", "release": "cyan",
 }  # fmt: skip
-_STATES = {"current": "bold green", "waits": "bold yellow", "on hold": "bold yellow"}
 _SHOWN_TOTALS = 12
 Row = tuple[str, str, str]
 """A row of the ledger by dataset, key and id: an id alone may be that of a stage, too."""
 
 
 def states_of(rows: Sequence[Load]) -> dict[Row, str]:
-    """Return what rows are now: `current`, `waits` for approval, or keeps the slice `on hold`.
+    """Return what rows are now: `current`, `waits` for approval, or a hold `in force`.
 
     Args:
         rows: All of each key that is asked about, newest first.
@@ -35,7 +34,7 @@ def states_of(rows: Sequence[Load]) -> dict[Row, str]:
     found: dict[Row, str] = {}
     for of_key in slices.values():
         now = standing_of(of_key)
-        told = {"current": now.current, "waits": now.waiting, "on hold": now.kept}
+        told = {"current": now.current, "waits": now.waiting, "in force": now.kept}
         found |= {_name(row): state for state, row in told.items() if row is not None}
     return found
 
@@ -52,23 +51,19 @@ def loads_table(loads: Sequence[Load], states: Mapping[Row, str]) -> Table:
     table.add_column("load", min_width=longest)  # whole: it is what other commands ask for
     for name in ("key", "dataset", "kind"):
         table.add_column(name)
-    for name in ("records", "replaced", "rejected", "rules"):
+    for name in ("records", "rules"):
         table.add_column(name, justify="right")
     table.add_column("committed (UTC)")
-    table.add_column("now")
     for load in loads:
         state = states.get(_name(load), "")
         table.add_row(
             load.load_id,
             load.campaign_key,
             load.dataset,
-            Text(load.kind, _KINDS[load.kind]),
+            Text.assemble((load.kind, _KINDS[load.kind]), (f", {state}" if state else "", "bold")),
             f"{load.records:,}",
-            f"{load.replaced_records:,}",
-            f"{load.rejected:,}",
             f"v{load.rule_version}",
             f"{load.committed_at:%Y-%m-%d %H:%M}",
-            Text(state, _STATES.get(state, "")),
         )
     return table
 
@@ -111,20 +106,31 @@ def _parts(found: LoadDiff) -> Iterator[RenderableType]:
     if found.named_by:
         yield Text(found.named_by, "yellow")
     yield from difference_lines(found.difference, more="--json shows all")
-    if found.totals:
+    if shown := _telling(found):
         yield Text("\nTotals", "bold")
-        yield _totals(found)
-        left_out = len(found.totals) - _SHOWN_TOTALS
+        yield _totals(shown[:_SHOWN_TOTALS])
+        left_out = len(shown) - _SHOWN_TOTALS
         if left_out > 0:
             yield f"  … and {left_out} more columns (--json shows all)"
 
 
-def _totals(found: LoadDiff) -> Table:
+def _telling(found: LoadDiff) -> list[Total]:
+    """Return the totals that tell something: whole numbers of records that came or went are ids."""
+    changed = {column.column for column in found.difference.columns}
+    return [
+        total
+        for total in found.totals
+        if total.column in changed
+        or (not total.whole and any(mover.change for mover in total.movers))
+    ]
+
+
+def _totals(totals: Sequence[Total]) -> Table:
     table = new_table("  column")
     for name in ("before", "after", "change"):
         table.add_column(name, justify="right")
     table.add_column("biggest movers")
-    for total in found.totals[:_SHOWN_TOTALS]:
+    for total in totals:
         movers = Text("; ").join(
             Text.assemble(
                 f"{mover.record}: ", (shown_value(mover.before), "red"), " → ",

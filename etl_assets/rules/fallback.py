@@ -78,7 +78,7 @@ def last_good_rules(
     if dataset.fallback == "none":
         return
     loads = open_warehouse().loads(dataset=dataset.name, key=key, limit=_LOOKED_AT)
-    load = next((load for load in loads if load.kind == "load"), None)
+    load = next((load for load in loads if load.is_load), None)
     if load:
         yield from _kept_rules(load, staging)
     yield from stand_ins(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
+from etl_assets.core.keep import Keep
 from etl_assets.core.manifest import Load
 from etl_assets.core.retention import Folder, StoredObject, folders_of, select_removals
 
@@ -40,7 +41,7 @@ def removed(
     known = extract_of or {}
     found = select_removals(
         folders_of(objects), loads, lambda stage: known.get(stage.id),
-        moment=NOW, keep_loads=keep_loads, keep_days=keep_days,
+        moment=NOW, keep=lambda _: Keep(loads=keep_loads, days=keep_days),
     )  # fmt: skip
     return {removal.folder.path: removal.reason for removal in found}
 
@@ -138,6 +139,34 @@ def test_the_manifest_is_the_first_to_go() -> None:
     assert (folder.bytes, folder.complete) == (30, True)
 
 
+def test_rollbacks_count_as_loads_and_what_they_put_back_stays() -> None:
+    objects = [
+        *extract("e1", 900), *extract("e2", 90), *extract("e3", 80),
+        *stage("s1", 900), *stage("s2", 90), *stage("s3", 80),
+    ]  # fmt: skip
+    rolled_back = load("s1", "e1", kind="rollback")
+    loads = [rolled_back, load("s3", "e3"), load("s2", "e2"), load("s1", "e1")]
+    known = {"s1": "e1", "s3": "e3"}
+    assert list(removed(objects, loads, extract_of=known, keep_loads=2)) == [
+        "extract/sales/SP17/e2", "stage/sales/SP17/s2",
+    ]  # fmt: skip
+    held = [load(None, None, kind="hold"), *loads]  # by a person: the slice stays what it is
+    assert "stage/sales/SP17/s1" not in removed(objects, held, extract_of=known)
+
+
+def test_what_waits_for_approval_stays_until_it_is_decided_on() -> None:
+    objects = [
+        *extract("e1", 90), *extract("e2", 80), *extract("e3", 70),
+        *stage("s1", 90), *stage("s2", 80), *stage("s3", 70),
+    ]  # fmt: skip
+    waiting, known = load("s2", "e2", kind="hold"), {"s1": "e1", "s2": "e2", "s3": "e3"}
+    assert removed(objects, [waiting, load("s1", "e1")], extract_of=known) == {}
+    refused = waiting.model_copy(update={"kind": "release", "stage": None, "undoes": "x"})
+    assert list(removed(objects, [refused, waiting, load("s1", "e1")], extract_of=known)) == [
+        "extract/sales/SP17/e2", "stage/sales/SP17/s2",
+    ]  # fmt: skip
+
+
 KEYS = ("A", "B")
 IDS = ("1", "2", "3", "4", "5")
 FOLDERS = st.dictionaries(
@@ -147,7 +176,7 @@ FOLDERS = st.dictionaries(
 )
 LOADS = st.lists(
     st.tuples(
-        st.sampled_from(KEYS), st.sampled_from(("load", "load", "prune")),
+        st.sampled_from(KEYS), st.sampled_from(("load", "load", "rollback", "prune")),
         st.sampled_from(IDS), st.sampled_from(IDS),
     ),
     max_size=8,
@@ -163,7 +192,7 @@ def build(
         names = ("part", "manifest.json") if complete else ("part",)
         objects += made(f"{kind}/sales/{key}/{id_}", days, *names)
     loads = [
-        load(s, e, key=key) if kind == "load" else load(None, None, key=key, kind=kind)
+        load(None, None, key=key, kind=kind) if kind == "prune" else load(s, e, key=key, kind=kind)
         for key, kind, s, e in rows
     ]
     return folders_of(objects), loads
@@ -185,7 +214,7 @@ def test_whatever_is_there_what_is_needed_stays(
             removal.folder.path
             for removal in select_removals(
                 folders, loads, lambda folder: extract_of.get(folder.id),
-                moment=NOW, keep_loads=keep_loads, keep_days=keep_days,
+                moment=NOW, keep=lambda _: Keep(loads=keep_loads, days=keep_days),
             )
         }  # fmt: skip
 
@@ -199,7 +228,7 @@ def test_whatever_is_there_what_is_needed_stays(
         if folder.complete and not any(row.campaign_key == folder.key for row in loads):
             assert folder.path in stays, "not in the ledger"
     for key in KEYS:
-        mine = [row for row in loads if row.campaign_key == key and row.kind == "load"]
+        mine = [row for row in loads if row.campaign_key == key and row.is_load]
         for row in mine[:keep_loads]:
             assert str(row.stage).removesuffix("/manifest.json") not in gone, "a kept load"
             assert f"extract/sales/{key}/{row.extract_id}" not in gone, "its extract"
