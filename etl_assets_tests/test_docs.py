@@ -85,10 +85,13 @@ def _wrong_call(call: str, root: click.Command) -> list[str]:
     words = shlex.split(call.partition(" #")[0].replace("[", " ").replace("]", " "))
     named = [word for word in words if word.startswith("--")]
     command = words[0]
-    if isinstance(commands_of_group(root).get(command), click.Group):
+    group = commands_of_group(root).get(command)
+    if isinstance(group, click.Group) and len(words) == 1:
+        return []  # the group as such
+    if isinstance(group, click.Group) and not (
+        group.invoke_without_command and words[1].startswith("--")
+    ):
         command = " ".join(words[:2])
-        if len(words) == 1:
-            return []  # the group as such
     known = set(_options(root))
     if command in commands_of(root):
         known |= set(_options(commands_of(root)[command]))
@@ -102,7 +105,9 @@ def commands_of(root: click.Command) -> Mapping[str, click.Command]:
     found: dict[str, click.Command] = {}
     for name, command in commands_of_group(root).items():
         inner = commands_of_group(command)
-        found |= {f"{name} {inside}": made for inside, made in inner.items()} or {name: command}
+        found |= {f"{name} {inside}": made for inside, made in inner.items()}
+        if not isinstance(command, click.Group) or command.invoke_without_command:
+            found[name] = command
     return found
 
 
@@ -337,7 +342,7 @@ def test_the_examples_of_the_readme_do_what_it_says(settings: Settings, tmp_path
         if name.startswith("etl_assets/datasets/"):
             (datasets / Path(name).name).write_text(text, encoding="utf-8")
         elif not name.endswith("calendar.yaml"):
-            _apply(settings.home / Path(name).relative_to("var"), text)
+            apply_example(settings.home / Path(name).relative_to("var"), text)
     settings = Settings(
         home=settings.home, source_url=settings.source_url, datasets_folder=datasets
     )
@@ -354,7 +359,7 @@ def test_the_examples_of_the_readme_do_what_it_says(settings: Settings, tmp_path
     assert f"{_discounted(settings):,} of the 4,169 records have `discounted` true" in readme
 
 
-def _apply(file: Path, example: str) -> None:
+def apply_example(file: Path, example: str) -> None:
     """Write an example over a document: its scalars win, the items of its list are appended."""
     text = file.read_text(encoding="utf-8")
     before, items = re.split(r"^ +# … the .+ that are there\n", example, flags=re.MULTILINE)

@@ -88,9 +88,10 @@ def diff_summary(found: LoadDiff) -> str:
     made = found.difference
     if found.same:
         return "Both have the same records."
+    columns = f" in {len(made.columns):,} column{'s' * (len(made.columns) != 1)}"
     return (
-        f"{made.added:,} records are added, {made.removed:,} removed, {made.changed:,} changed"
-        f" in {len(made.columns):,} columns."
+        f"Records: {made.added:,} added, {made.removed:,} removed, {made.changed:,} changed"
+        f"{columns if made.changed else ''}."
     )
 
 
