@@ -68,7 +68,7 @@ def test_definitions_load_without_network_and_without_writing_anything(tmp_path:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "['__ASSET_JOB', 'clean', 'decide_slice', 'prune', 'refresh']"
+    assert done.stdout.strip() == "['__ASSET_JOB', 'clean', 'decide_slice', 'prune', 'refresh', 'refresh_together']"
 
 
 def test_the_asset_keys_are_those_people_know(defs: dg.Definitions) -> None:
@@ -164,6 +164,7 @@ def test_schedules_are_on_at_three_and_fourteen_utc(defs: dg.Definitions) -> Non
     assert found == {
         "refresh_schedule": ("refresh", "0 3,14 * * *", "UTC", on),
         "prune_schedule": ("prune", "0 3,14 * * *", "UTC", on),
+        "clean_schedule": ("clean", "30 5 * * *", "UTC", on),
     }
 
 
@@ -176,7 +177,8 @@ def test_the_sensor_is_on_and_looks_within_a_minute(defs: dg.Definitions) -> Non
 def test_cron_and_time_zone_are_settings(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path, schedule="30 5 * * 1", schedule_time_zone="Europe/Paris")
     for schedule in build_defs(settings).get_repository_def().schedule_defs:
-        assert schedule.cron_schedule == "30 5 * * 1"
+        daily = schedule.name == "clean_schedule"
+        assert schedule.cron_schedule == ("30 5 * * *" if daily else "30 5 * * 1")
         assert schedule.execution_timezone == "Europe/Paris"
 
 

@@ -59,6 +59,7 @@ def held(platform: Platform) -> Load:
     platform.small.run_sql("DELETE FROM sales WHERE sale_id IN (3, 4)")
     made = platform.chain.load_as(platform.chain.stage())
     assert made.status == "held"
+    assert made.row
     return made.row
 
 
@@ -269,6 +270,7 @@ def test_of_two_holds_the_newer_one_is_what_waits(platform: Platform) -> None:
     first = held(platform)
     platform.small.run_sql("DELETE FROM sales WHERE sale_id = 5")
     second = platform.chain.load_as(platform.chain.stage()).row
+    assert second
     with pytest.raises(PermanentError, match=f"Load {second.load_id} does."):
         decisions(platform).approve(platform.dataset, "SP17", first.load_id)
 
