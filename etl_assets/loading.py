@@ -176,7 +176,7 @@ def _objections(
         records=records,
         non_nulls=before,
         staged_non_nulls=staged.fingerprint.non_nulls if staged.fingerprint else {},
-        today=_now().date(),
+        on=_now().date(),
     )
 
 

@@ -37,7 +37,7 @@ def objections(
     records: int,
     non_nulls: Mapping[str, int],
     staged_non_nulls: Mapping[str, int],
-    today: dt.date,
+    on: dt.date,
 ) -> list[str]:
     """Return why a load should wait for approval, as parts of a sentence; none when it need not.
 
@@ -47,7 +47,7 @@ def objections(
         records: Those of the slice as it is; 0 when there is none, which is compared with nothing.
         non_nulls: By column, the values of the slice, where they are known.
         staged_non_nulls: By column, the values that would be loaded, where they are known.
-        today: The day of the load, in the campaign's time zone.
+        on: The day of the load, in the campaign's time zone.
     """
     found = []
     if records and not staged.records:
@@ -57,7 +57,7 @@ def objections(
         if guards.all_null:
             found += _turned_null(non_nulls, staged_non_nulls)
     if guards.ended_days is not None and staged.season_end is not None:
-        days = (today - staged.season_end).days
+        days = (on - staged.season_end).days
         if days > guards.ended_days:
             found.append(
                 f"the season ended {days:,} days ago, more than the {guards.ended_days:,} allowed"

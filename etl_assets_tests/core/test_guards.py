@@ -27,7 +27,7 @@ def said(
         records=before,
         non_nulls=VALUES,
         staged_non_nulls=VALUES if values is None else values,
-        today=TODAY,
+        on=TODAY,
     )
     return "; ".join(found)
 
