@@ -27,13 +27,7 @@ from etl_assets.core.manifest import (
 from etl_assets.core.rules.kept import rules_text
 from etl_assets.core.rules.rule_set import RuleSet
 from etl_assets.kept import extract_manifest, new_id, stage_path
-from etl_assets.proof import (
-    comparable,
-    fingerprint_parquet,
-    prove_extract,
-    prove_rules,
-    source_columns,
-)
+from etl_assets.proof import prove_extract, prove_rules, source_columns, unchanged_groups
 from etl_assets.received import check_primary_key, check_received, write_parquet, write_rejects
 from etl_assets.rules.transform import LookedUp, transform
 from etl_assets.systems.protocols import Moment, Staging
@@ -57,6 +51,7 @@ def extract(
     Raises:
         SourceError: When the query fails, a value is not of its column's type, or the
             records received are not as many as the source counts.
+        ProofError: When a column received is not what the source computes of it.
         StagingError: When the extract cannot be stored.
         TransientError: When the source is busy or the connection was lost; a retry is safe.
     """
@@ -71,11 +66,8 @@ def extract(
             expected = at_source.records
             files, records = write_parquet(snapshot, scratch)
             outcome = snapshot.outcome()
-        check_received(dataset, campaign, expected, records, outcome)
-        compared = comparable(at_source, outcome)
-        named = [c for c in columns if c.name in compared.names]
-        received = fingerprint_parquet(files, named, scratch)
-        prove_extract(dataset, campaign.key, compared, received)
+            check_received(dataset, campaign, expected, records, outcome)
+            compared = prove_extract(dataset, campaign.key, at_source, snapshot, files, scratch)
         extract_id = new_id(extracted_at)
         folder = f"extract/{dataset.name}/{campaign.key}/{extract_id}"
         listed = write_rejects(outcome, scratch) if outcome.rejects else None
@@ -98,7 +90,6 @@ def extract(
         )
         if previous and previous.data_version == made.data_version:
             return previous
-        made = made.model_copy(update={"fingerprint": fingerprint_parquet(files, columns, scratch)})
         for part, file in zip(made.parts, files, strict=True):
             staging.put(part.path, file)
         if made.rejects and listed:
@@ -152,8 +143,9 @@ def stage(
             for name, found in lookups.items()
         }
         made = transform(
-            dataset, source_extract, rule_set, bindings, extracted, scratch, lookups=looked_up
-        )
+            dataset, source_extract, rule_set, bindings, extracted, scratch,
+            lookups=looked_up, groups=unchanged_groups(source_extract, rule_set),
+        )  # fmt: skip
         parts = _name_parts(folder, made.files, "csv.zst")
         for part, file in zip(parts, made.files, strict=True):
             staging.put(part.path, file)
@@ -196,7 +188,9 @@ def stage(
                 f" kept, {made.filtered:,} filtered, {made.rejected:,} rejected.",
                 "Report the rule set; nothing was loaded.",
             )
-        prove_rules(dataset, source_extract, rule_set, made.fingerprint)
+        if not (left_out or made.reshaped):
+            names = prove_rules(dataset, source_extract, rule_set, made.fingerprint)
+            staged = staged.model_copy(update={"source_columns": names})
         staging.put_text(f"{folder}/rules.yaml", rules_text(rule_set))
         staging.put_text(stage_path(staged), staged.model_dump_json(indent=2))
         staging.put_text(staged.copy_manifest, copy_manifest(parts, staging.uri))

@@ -7,7 +7,7 @@ columns the dataset says (`source_proof`). A column that no rule sets must come 
 as it went in, where no record was left out. The warehouse's side is `core/ledger.prove_slice`.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import duckdb
@@ -15,28 +15,45 @@ import duckdb
 from etl_assets.core.columns import Column
 from etl_assets.core.datasets import Dataset
 from etl_assets.core.errors import ProofError, StagingError
-from etl_assets.core.fingerprint import ColumnPrint, Fingerprint, differences
+from etl_assets.core.fingerprint import (
+    ColumnPrint,
+    Fingerprint,
+    GroupPrint,
+    differences,
+    named_differences,
+)
+from etl_assets.core.fingerprint_groups import Group, is_grouped
 from etl_assets.core.manifest import Extract
-from etl_assets.core.rules.columns_used import columns_set
+from etl_assets.core.rules.columns_used import untouched
 from etl_assets.core.rules.rule_set import RuleSet
 from etl_assets.core.sql import quote_literal
 from etl_assets.rules.engine import engine
 from etl_assets.systems.fingerprint_duckdb import fingerprint_of
-from etl_assets.systems.protocols import Outcome
+from etl_assets.systems.protocols import Outcome, SourceSnapshot
 
 _SHOWN = 5
 
 
 def fingerprint_parquet(
-    files: Sequence[Path], columns: Sequence[Column], folder: Path
+    files: Sequence[Path], columns: Sequence[Column], groups: Iterable[Group], folder: Path
 ) -> Fingerprint:
-    """Return the fingerprint of columns of Parquet files; `folder` is where to spill."""
+    """Return the fingerprint of columns of Parquet files; no files hold no records.
+
+    Args:
+        files: The parts of an extract.
+        columns: Of them, or some.
+        groups: See `fingerprint_groups.groups_of`.
+        folder: Where to spill.
+
+    Raises:
+        StagingError: When the files cannot be read.
+    """
     if not files:
-        return nothing(columns)
+        return nothing(columns, groups)
     listed = ", ".join(quote_literal(str(file)) for file in files)
     try:
         with engine(folder) as connection:
-            return fingerprint_of(connection, columns, f"read_parquet([{listed}])")
+            return fingerprint_of(connection, columns, groups, f"read_parquet([{listed}])")
     except duckdb.Error as error:
         raise StagingError(
             f"The extract cannot be read back: {str(error).splitlines()[0]}.",
@@ -44,10 +61,14 @@ def fingerprint_parquet(
         ) from error
 
 
-def nothing(columns: Sequence[Column]) -> Fingerprint:
+def nothing(columns: Sequence[Column], groups: Iterable[Group]) -> Fingerprint:
     """Return the fingerprint of no records."""
-    prints = [ColumnPrint(column=c.name, type=c.type, non_nulls=0, total="0") for c in columns]
-    return Fingerprint(records=0, columns=tuple(prints))
+    prints = [
+        ColumnPrint(column=c.name, type=c.type, non_nulls=0, total=None if is_grouped(c) else "0")
+        for c in columns
+    ]
+    made = tuple(GroupPrint(columns=group, total="0") for group in groups)
+    return Fingerprint(records=0, columns=tuple(prints), groups=made)
 
 
 def source_columns(dataset: Dataset, columns: Sequence[Column]) -> list[str]:
@@ -73,13 +94,45 @@ def comparable(at_source: Fingerprint, outcome: Outcome) -> Fingerprint:
     return left.model_copy(update={"records": left.records - outcome.rejected})
 
 
-def prove_extract(dataset: Dataset, key: str, expected: Fingerprint, found: Fingerprint) -> None:
-    """Check that an extract holds what its source held.
+def prove_extract(
+    dataset: Dataset,
+    key: str,
+    at_source: Fingerprint,
+    snapshot: SourceSnapshot,
+    files: Sequence[Path],
+    folder: Path,
+) -> Fingerprint:
+    """Check that Parquet files hold what the source held, while its snapshot is open.
+
+    Args:
+        dataset: Whose query it is.
+        key: Of the campaign.
+        at_source: What the snapshot said of its `source_columns`.
+        snapshot: Its records are all read.
+        files: They are in these.
+        folder: Where to spill.
+
+    Returns:
+        What was compared.
 
     Raises:
         ProofError: Naming the columns; nothing was stored.
+        SourceError: When the source refuses the query.
+        StagingError: When the files cannot be read.
     """
-    said = differences(expected, found)
+    outcome = snapshot.outcome()
+
+    def received(like: Fingerprint) -> Fingerprint:
+        named = [c for c in snapshot.columns if c.name in like.names]
+        return fingerprint_parquet(files, named, [g.columns for g in like.groups], folder)
+
+    def singly(names: Collection[str]) -> tuple[Fingerprint, Fingerprint]:
+        one = snapshot.fingerprint(names, [(name,) for name in names])
+        expected = comparable(one, outcome)
+        return expected, received(expected)
+
+    expected = comparable(at_source, outcome)
+    said = named_differences(expected, received(expected), singly)
     if said:
         raise ProofError(
             f"The extract of {dataset.name} for campaign {key} is not what the source held in the"
@@ -87,43 +140,43 @@ def prove_extract(dataset: Dataset, key: str, expected: Fingerprint, found: Fing
             "Try again; if it happens again, report the query and the column's type. Nothing was"
             " stored.",
         )
+    return expected
+
+
+def unchanged_groups(extract: Extract, rule_set: RuleSet) -> list[Group]:
+    """Return the groups of the extract's fingerprint that come out of the rules as they went in."""
+    if extract.source_fingerprint is None:
+        return []
+    same = untouched(rule_set, [c.name for c in extract.columns])
+    return [g.columns for g in extract.source_fingerprint.groups if same.issuperset(g.columns)]
 
 
 def prove_rules(
     dataset: Dataset, extract: Extract, rule_set: RuleSet, staged: Fingerprint
-) -> Fingerprint | None:
-    """Check that the columns no rule sets came out of the rules as they went in.
+) -> tuple[str, ...]:
+    """Check that what no rule sets came out of the rules as the source has it.
+
+    To be asked only when no record was left out, and none made of others.
 
     Returns:
-        What was compared; None when a rule left a record out, or made several of one, so that
-        nothing can be.
+        The columns that were compared.
 
     Raises:
         ProofError: Naming the columns.
     """
-    if extract.fingerprint is None or staged.records != extract.records:
-        return None
-    kept = {c.column for c in staged.columns}
-    same = untouched(rule_set, [c.name for c in extract.columns]) & kept
-    compared = staged.only(same)
-    said = differences(extract.fingerprint.only(same), compared)
+    if extract.source_fingerprint is None:
+        return ()
+    same = untouched(rule_set, [c.name for c in extract.columns]) & staged.names
+    expected = extract.source_fingerprint.only(same)
+    said = differences(expected, staged.only(expected.names))
     if said:
         raise ProofError(
             f"The rules of {dataset.name} changed columns of campaign {extract.campaign_key} that"
             f" none of them sets: {_some(said)}.",
             "Report the rule set; nothing was staged.",
         )
-    return compared
-
-
-def untouched(rule_set: RuleSet, names: Collection[str]) -> set[str]:
-    """Return the columns that no rule sets, of those there are before the first."""
-    known, found = list(names), set(names)
-    for rule in rule_set.rules:
-        made = columns_set(rule, known)
-        found -= made.keys()
-        known += [name for name in made if name not in known]
-    return found
+    grouped = {name for group in expected.groups for name in group.columns}
+    return tuple(c.column for c in expected.columns if c.total is not None or c.column in grouped)
 
 
 def _some(said: Sequence[str]) -> str:

@@ -3,7 +3,7 @@
 import datetime as dt
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from functools import partial
@@ -11,7 +11,8 @@ from functools import partial
 from hypothesis import strategies as st
 
 from etl_assets.core.columns import Column, ColumnType
-from etl_assets.core.fingerprint import ColumnPrint, Fingerprint
+from etl_assets.core.fingerprint import ColumnPrint, Fingerprint, GroupPrint
+from etl_assets.core.fingerprint_groups import Group, groups_of
 
 P = 1073741789
 EPOCH = dt.datetime.fromisoformat("1970-01-01")
@@ -46,6 +47,7 @@ _DOUBLES = (
     -(2.0**-11), 2.0**62, 2.0**62 - 512, -(2.0**63), 2.0**53 + 1, 1e-19, 1e19, 1e300, -1e-300,
     1.7976931348623157e308, -1.7976931348623157e308, 4294967295.5, 2147483647.0,
 )  # fmt: skip
+_BYTES = (b"", b"\0", b"\xff\x00", b"a" * 64, b"a" * 65, b"\x80" * 65_535, b"a" * 32_768)
 _UNBOUNDED = (math.inf, -math.inf, math.nan)
 _REALS = (0.0, -0.0, 1.5, 0.10000000149011612, 2.0**-149, -(2.0**-126), 3.4028234663852886e38)
 _MOMENTS = tuple(
@@ -57,25 +59,51 @@ _MOMENTS = tuple(
 )  # fmt: skip
 
 
-def reference(columns: Sequence[Column], records: Sequence[Mapping[str, object]]) -> Fingerprint:
-    """Return the fingerprint of records of Python values."""
+def reference(
+    columns: Sequence[Column],
+    records: Sequence[Mapping[str, object]],
+    groups: Iterable[Group] | None = None,
+) -> Fingerprint:
+    """Return the fingerprint of records of Python values, in the groups that are made of them."""
     prints = []
+    together = []
+    for group in groups_of(columns) if groups is None else groups:
+        texts = ["\x1f".join(_cell(r[name]) for name in group) for r in records]
+        total = sum(_hash(text.encode()) for text in texts)
+        together.append(GroupPrint(columns=group, total=str(total)))
     for column in columns:
         values = [r[column.name] for r in records if r[column.name] is not None]
-        total = _total(column.type, values)
+        whole = column.type.is_text or column.type.name == "binary"
+        total = None if whole else str(_total(column.type, values))
         prints.append(
-            ColumnPrint(
-                column=column.name, type=column.type, non_nulls=len(values), total=str(total)
-            )
+            ColumnPrint(column=column.name, type=column.type, non_nulls=len(values), total=total)
         )
-    return Fingerprint(records=len(records), columns=tuple(prints))
+    return Fingerprint(records=len(records), columns=tuple(prints), groups=tuple(together))
+
+
+def same(one: Fingerprint, other: Fingerprint) -> bool:
+    """Return whether two fingerprints say the same, in whatever sequence."""
+    return (
+        one.records == other.records
+        and {c.column: c for c in one.columns} == {c.column: c for c in other.columns}
+        and set(one.groups) == set(other.groups)
+    )
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "\x1e"
+    if not isinstance(value, bytes):
+        return str(value)
+    if len(value) <= 64:
+        return value.hex()
+    halves = (value[:32767].hex(), value[32767:].hex())
+    return "\x1f".join(
+        hashlib.md5(half.encode(), usedforsecurity=False).hexdigest() for half in halves
+    )
 
 
 def _total(kind: ColumnType, values: Sequence[object]) -> int | Decimal:
-    if kind.is_text:
-        return sum(_hash(str(v).encode()) for v in values)
-    if kind.name == "binary":
-        return sum(_hash(v.hex().encode()) for v in values if isinstance(v, bytes))
     if kind.name == "date":
         days = [v.toordinal() - 719163 for v in values if isinstance(v, dt.date)]
         return sum(n + _rest(n) ** 2 for n in days)
@@ -158,7 +186,7 @@ def _values(kind: ColumnType, *, unbounded: bool) -> st.SearchStrategy[object]:
         return known | (more(width=64) if kind.name == "double" else more(width=32))
     return {
         "boolean": st.booleans(),
-        "binary": st.sampled_from((b"", b"\0", b"\xff\x00")) | st.binary(max_size=40),
+        "binary": st.sampled_from(_BYTES) | st.binary(max_size=100),
         "timestamp": st.sampled_from(_MOMENTS) | st.datetimes(),
     }[kind.name]
 

@@ -1,10 +1,12 @@
 """How DuckDB, Redshift and MySQL compute the columns of a fingerprint."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 
 from etl_assets.core import fingerprint as core
+from etl_assets.core import fingerprint_groups as groups
 from etl_assets.core.fingerprint_sql import Cell, Planner, Work
 
 _ROOM = 28
@@ -21,7 +23,11 @@ class _Engine:
 
     hash: str
     hashes: tuple[str, ...]
-    binary: str
+    null: str
+    joined: str  # texts, by `separator`
+    separator: str
+    bytes: str  # their number
+    halves: tuple[str, str]  # their digits
     days: str
     microseconds: str
     wide: bool  # whether sums of wide decimals need two parts
@@ -32,6 +38,13 @@ class _Engine:
     window: str = ""  # of a double by its exponent, where an engine shows that
 
 
+def _halves(digits: str) -> tuple[str, str]:
+    """Return the digits of the two halves of bytes; `at2` and `n2` count digits, not bytes."""
+    first, rest = (1, groups.HALF_BYTES), (groups.HALF_BYTES + 1, groups.HALF_BYTES + 1)
+    made = [digits.format(c="{c}", at=at, n=n, at2=2 * at - 1, n2=2 * n) for at, n in (first, rest)]
+    return made[0], made[1]
+
+
 _REVERSED = ["||".join(f"SUBSTRING({{c}},{at},2)" for at in ats)
              for ats in ((31, 29, 27, 25), (23, 21, 19, 17))]  # fmt: skip
 _CLOCK = "CAST(TO_CHAR({c},'HH24MISSUS') AS BIGINT)"
@@ -40,7 +53,11 @@ _ENGINES = {
     "duckdb": _Engine(
         hash="CAST(md5_number({c}) >> 64 AS HUGEINT)",
         hashes=("{c}",),
-        binary="lower(hex({c}))",
+        null="chr(30)",
+        joined="concat({texts})",
+        separator=",chr(31),",
+        bytes="octet_length({c})",
+        halves=_halves("substr(lower(hex({c})),{at2},{n2})"),
         days="CAST({c} - DATE '1970-01-01' AS BIGINT)",
         microseconds="epoch_us({c})",
         bigint="BIGINT",
@@ -53,7 +70,11 @@ _ENGINES = {
     "redshift": _Engine(
         hash="MD5({c})",
         hashes=tuple(f"STRTOL({text},16)" for text in _REVERSED),
-        binary="LOWER(TO_HEX({c}))",
+        null="CHR(30)",
+        joined="{texts}",
+        separator="||CHR(31)||",
+        bytes="OCTET_LENGTH({c})",
+        halves=_halves("LOWER(TO_HEX(SUBSTRING({c},{at},{n})))"),
         days="CAST({c} - DATE '1970-01-01' AS BIGINT)",
         microseconds=(
             "CAST(CAST({c} AS DATE) - DATE '1970-01-01' AS BIGINT) * 86400000000"
@@ -69,7 +90,11 @@ _ENGINES = {
     "mysql": _Engine(
         hash="CAST(CONV(HEX(REVERSE(UNHEX(SUBSTR(MD5({c}),17)))),16,10) AS DECIMAL(20,0))",
         hashes=("{c}",),
-        binary="LOWER(HEX({c}))",
+        null="_utf8mb4 X'1E'",
+        joined="CONCAT({texts})",
+        separator=",_utf8mb4 X'1F',",
+        bytes="LENGTH({c})",
+        halves=_halves("CONVERT(LOWER(HEX(SUBSTR({c},{at},{n}))) USING utf8mb4)"),
         days="CAST(TO_DAYS({c}) - 719528 AS SIGNED)",
         microseconds="TIMESTAMPDIFF(MICROSECOND,'1970-01-01 00:00:00',{c})",
         wide=False,
@@ -79,7 +104,8 @@ _ENGINES = {
 
 def planner_of(engine: str) -> Planner:
     """Return how `duckdb`, `redshift` or `mysql` computes columns."""
-    return partial(_work, _ENGINES[engine])
+    found = _ENGINES[engine]
+    return Planner(partial(_column, found), partial(_group, found))
 
 
 def halves(high: Decimal, low: Decimal, *, scale: int = 0) -> str:
@@ -87,35 +113,45 @@ def halves(high: Decimal, low: Decimal, *, scale: int = 0) -> str:
     return _scaled((int(high) << 32) + int(low), scale)
 
 
-def _work(engine: _Engine, cell: Cell, c: str) -> Work:
+def _column(engine: _Engine, cell: Cell, c: str) -> Work:
     kind = cell.column.type
-    if not cell.exact:
-        return Work(({c: cell.sql},), c)
     if kind.name in ("real", "double"):
         return _double(engine, cell, c)
     if kind.name in ("date", "timestamp"):
         return _moment(engine, cell, c)
-    if kind.is_text or kind.name == "binary":
-        return _hash(engine, cell, c)
     if engine.wide and kind.precision > _ROOM:
         return _wide_decimal(cell, c)
     true = f"CASE WHEN {cell.sql} THEN 1 WHEN NOT {cell.sql} THEN 0 END"
     number = true if kind.name == "boolean" else cell.sql
-    return Work(({c: number},), c, (f"SUM({c})",), _plain)
+    return Work(({c: number},), (c,), (f"SUM({c})",), _plain)
 
 
-def _hash(engine: _Engine, cell: Cell, c: str) -> Work:
-    binary = cell.column.type.name == "binary"
-    text = engine.binary.format(c=cell.sql) if binary else cell.sql
+def _group(engine: _Engine, cells: Sequence[Cell], c: str) -> Work:
+    values = {f"{c}v{number}": cell.sql for number, cell in enumerate(cells)}
+    texts = [
+        f"COALESCE({_text(engine, cell, name)},{engine.null})"
+        for name, cell in zip(values, cells, strict=True)
+    ]
+    joined = engine.joined.format(texts=engine.separator.join(texts))
+    levels = (values, {**{name: name for name in values}, c: engine.hash.format(c=joined)})
     totals = tuple(f"SUM({part.format(c=c)})" for part in engine.hashes)
-    total = _plain if len(totals) == 1 else halves
-    return Work(({c: engine.hash.format(c=text)},), c, totals, total)
+    return Work(levels, tuple(values), totals, _plain if len(totals) == 1 else halves)
+
+
+def _text(engine: _Engine, cell: Cell, c: str) -> str:
+    if cell.column.type.name != "binary":
+        return c
+    first, rest = (half.format(c=c) for half in engine.halves)
+    parts = engine.separator.join((f"MD5({first})", f"MD5({rest})"))
+    long = engine.joined.format(texts=parts)
+    is_short = f"{engine.bytes.format(c=c)} <= {groups.SHORT_BYTES}"
+    return f"CASE WHEN {is_short} THEN {first} WHEN {c} IS NOT NULL THEN {long} END"
 
 
 def _moment(engine: _Engine, cell: Cell, c: str) -> Work:
     number = engine.days if cell.column.type.name == "date" else engine.microseconds
     levels = ({c: number.format(c=cell.sql)}, {c: c, f"{c}r": f"{c} % {core.PRIME}"})
-    return Work(levels, c, (f"SUM({c})", _squares(f"{c}r")), _added)
+    return Work(levels, (c,), (f"SUM({c})", _squares(f"{c}r")), _added)
 
 
 def _double(engine: _Engine, cell: Cell, c: str) -> Work:
@@ -144,7 +180,7 @@ def _double(engine: _Engine, cell: Cell, c: str) -> Work:
         {high: high, low: low, rest: mixed},
     )
     totals = (f"SUM({high})", f"SUM({low})", _squares(rest))
-    return Work(levels, high, totals, _double_total)
+    return Work(levels, (high,), totals, _double_total)
 
 
 def _window(engine: _Engine, c: str) -> str:
@@ -182,7 +218,7 @@ def _wide_decimal(cell: Cell, c: str) -> Work:
         },
     )
     totals = (f"SUM({high})", f"SUM({low})")
-    return Work(levels, high, totals, partial(_joined, cell.column.type.scale))
+    return Work(levels, (high,), totals, partial(_joined, cell.column.type.scale))
 
 
 def _squares(rest: str) -> str:

@@ -4,12 +4,14 @@ A column is computed in levels, one derived table over the other, so that what i
 is written once. What each engine writes there says `fingerprint_engines.py`.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 
 from etl_assets.core.columns import Column
-from etl_assets.core.fingerprint import ColumnPrint, Fingerprint
+from etl_assets.core.fingerprint import ColumnPrint, Fingerprint, GroupPrint
+from etl_assets.core.fingerprint_groups import Group, is_grouped
 
 MOST_COLUMNS = 400
 """A column takes four results at most, and a Redshift query has no more than 1,664."""
@@ -32,19 +34,36 @@ class Cell:
 
 @dataclass(frozen=True)
 class Work:
-    """How one column is computed.
+    """How one column is computed, or the columns of a group together.
 
     Attributes:
         levels: SQL per name, one level over the other.
-        counted: What is not NULL where the value is not.
+        counted: Per column, what is not NULL where the value is not.
         totals: Aggregates.
         total: Makes one number of them, as text.
     """
 
     levels: tuple[dict[str, str], ...]
-    counted: str
+    counted: tuple[str, ...]
     totals: tuple[str, ...] = ()
     total: Callable[..., str] = str
+
+
+@dataclass(frozen=True)
+class Planner:
+    """What an engine computes; names in SQL begin with the text that is passed.
+
+    Attributes:
+        column: The work of a column that is no text and no bytes.
+        group: The work of a group of cells.
+    """
+
+    column: Callable[[Cell, str], Work]
+    group: Callable[[Sequence[Cell], str], Work]
+
+
+_Part = tuple[tuple[Cell, ...], Callable[[str], Work]]
+"""Cells, and what makes their work, with the text that its names begin with."""
 
 
 @dataclass(frozen=True)
@@ -54,14 +73,12 @@ class Query:
     Attributes:
         head: The statement up to what stands after FROM.
         tail: The rest of it.
-        columns: What it covers.
-        work: How, in the same order.
+        parts: Columns or groups of them, each with its work.
     """
 
     head: str
     tail: str
-    columns: tuple[Column, ...]
-    work: tuple[Work, ...]
+    parts: tuple[tuple[tuple[Column, ...], Work], ...]
 
     def over(self, relation: str, *, percent: str = "%") -> str:
         """Return the statement over a relation.
@@ -74,20 +91,31 @@ class Query:
         return f"{head}{relation}{tail}"
 
 
-Planner = Callable[[Cell, str], Work]
-"""Says how a column is computed, with names that begin with the text."""
-
-
-def queries(cells: Sequence[Cell], planner: Planner, *, most: int = MOST_COLUMNS) -> list[Query]:
+def queries(
+    cells: Sequence[Cell],
+    groups: Iterable[Group],
+    planner: Planner,
+    *,
+    most: int = MOST_COLUMNS,
+) -> list[Query]:
     """Return the statements of a fingerprint; one at least, which counts the records.
 
     Args:
         cells: The columns.
+        groups: Of the text and binary columns; of those in no group, and of groups that have a
+            column that is not there or not exact, only non-nulls are computed.
         planner: An engine's, see `fingerprint_engines.planner_of`.
-        most: Columns per statement.
+        most: Columns per statement, but for a group, which is not divided.
     """
-    chunks = [cells[at : at + most] for at in range(0, len(cells), most)] or [()]
-    return [_query(chunk, planner) for chunk in chunks]
+    chunks: list[list[_Part]] = [[]]
+    room = most
+    for part in _parts(cells, groups, planner):
+        if len(part[0]) > room and chunks[-1]:
+            chunks.append([])
+            room = most
+        chunks[-1].append(part)
+        room -= len(part[0])
+    return [_query(chunk) for chunk in chunks]
 
 
 def read(made: Iterable[Query], rows: Iterable[Sequence[object]]) -> Fingerprint:
@@ -98,22 +126,47 @@ def read(made: Iterable[Query], rows: Iterable[Sequence[object]]) -> Fingerprint
         rows: The one row of each: whole numbers, decimals, or their texts.
     """
     prints: list[ColumnPrint] = []
+    groups: list[GroupPrint] = []
     records = 0
     for query, row in zip(made, rows, strict=True):
         values = iter([_number(value) for value in row])
         records = int(next(values))
-        for column, work in zip(query.columns, query.work, strict=True):
-            non_nulls = int(next(values))
+        for columns, work in query.parts:
+            counts = [int(next(values)) for _ in columns]
             sums = [next(values) for _ in work.totals]
             total = work.total(*sums) if sums else None
-            prints.append(
-                ColumnPrint(column=column.name, type=column.type, non_nulls=non_nulls, total=total)
-            )
-    return Fingerprint(records=records, columns=tuple(prints))
+            grouped = is_grouped(columns[0])
+            prints += [
+                ColumnPrint(
+                    column=c.name, type=c.type, non_nulls=n, total=None if grouped else total
+                )
+                for c, n in zip(columns, counts, strict=True)
+            ]
+            if grouped and total is not None:
+                groups.append(GroupPrint(columns=tuple(c.name for c in columns), total=total))
+    return Fingerprint(records=records, columns=tuple(prints), groups=tuple(groups))
 
 
-def _query(cells: Sequence[Cell], planner: Planner) -> Query:
-    work = [planner(cell, f"c{number}") for number, cell in enumerate(cells)]
+def _parts(cells: Sequence[Cell], groups: Iterable[Group], planner: Planner) -> Iterator[_Part]:
+    """Yield each group's cells together, and each other cell by itself."""
+    exact = {cell.column.name: cell for cell in cells if cell.exact}
+    together = [group for group in groups if exact.keys() >= set(group)]
+    for group in together:
+        members = tuple(exact[name] for name in group)
+        yield members, partial(planner.group, members)
+    grouped = {name for group in together for name in group}
+    for cell in cells:
+        if cell.column.name not in grouped:
+            summed = cell.exact and not is_grouped(cell.column)
+            yield (cell,), partial(planner.column if summed else _only_counted, cell)
+
+
+def _only_counted(cell: Cell, c: str) -> Work:
+    return Work(({c: cell.sql},), (c,))
+
+
+def _query(parts: Sequence[_Part]) -> Query:
+    work = [made(f"c{number}") for number, (_, made) in enumerate(parts)]
     depth = max((len(w.levels) for w in work), default=0)
     head = tail = ""
     for level in range(depth):
@@ -130,9 +183,11 @@ def _query(cells: Sequence[Cell], planner: Planner) -> Query:
         tail += f") AS level{level}"
     results = ["COUNT(*)"]
     for w in work:
-        results += [f"COUNT({w.counted})", *w.totals]
-    columns = tuple(cell.column for cell in cells)
-    return Query(f"SELECT {', '.join(results)} FROM {head}", tail, columns, tuple(work))
+        results += [*(f"COUNT({counted})" for counted in w.counted), *w.totals]
+    columns = [tuple(cell.column for cell in cells) for cells, _ in parts]
+    return Query(
+        f"SELECT {', '.join(results)} FROM {head}", tail, tuple(zip(columns, work, strict=True))
+    )
 
 
 def _number(value: object) -> Decimal:

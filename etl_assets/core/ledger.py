@@ -4,10 +4,10 @@ Both warehouses write the same ledger in the load's own transaction.
 """
 
 import datetime as dt
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from etl_assets.core.errors import ProofError
-from etl_assets.core.fingerprint import Fingerprint, differences
+from etl_assets.core.fingerprint import Fingerprint, named_differences
 from etl_assets.core.manifest import Load, Stage
 from etl_assets.core.orders import Order
 from etl_assets.core.sql import column_list, quote_identifier, quote_table
@@ -121,13 +121,23 @@ def prove_load(stage: Stage, loaded: int) -> None:
         )
 
 
-def prove_slice(stage: Stage, found: Fingerprint) -> None:
+def prove_slice(
+    stage: Stage,
+    found: Fingerprint,
+    singly: Callable[[Collection[str]], tuple[Fingerprint, Fingerprint]],
+) -> None:
     """Check that a slice holds the values that were staged.
+
+    Args:
+        stage: What was loaded; without a fingerprint nothing is compared.
+        found: Of the slice, in the transaction of the load.
+        singly: Returns fingerprints of the staged parts and of the slice, see
+            `named_differences`.
 
     Raises:
         ProofError: Naming the columns.
     """
-    said = differences(stage.fingerprint, found) if stage.fingerprint else []
+    said = named_differences(stage.fingerprint, found, singly) if stage.fingerprint else []
     if said:
         more = f"; and {len(said) - _SHOWN} more" if len(said) > _SHOWN else ""
         raise ProofError(

@@ -69,9 +69,8 @@ class Extract(_Reference):
         query_sha256: Of the query's text.
         bindings: What the query bound.
         extracted_at: When the snapshot was taken, UTC.
-        fingerprint: Of the records kept.
         source_fingerprint: What the source computed itself in the snapshot, and the records
-            kept were compared with.
+            kept were compared with; None in extracts of earlier releases.
     """
 
     dataset: str
@@ -88,7 +87,6 @@ class Extract(_Reference):
     query_sha256: str
     bindings: dict[str, Scalar]
     extracted_at: dt.datetime
-    fingerprint: Fingerprint | None = None
     source_fingerprint: Fingerprint | None = None
 
     @property
@@ -171,6 +169,7 @@ class Stage(_Reference):
         sort_keys: Redshift's.
         season_end: The campaign's last day; None in stages of earlier releases.
         fingerprint: Of the records, as the rules made them; None in stages of earlier releases.
+        source_columns: Columns whose part of it is what the source computed, too.
     """
 
     dataset: str
@@ -200,6 +199,7 @@ class Stage(_Reference):
     sort_keys: tuple[str, ...]
     season_end: dt.date | None = None
     fingerprint: Fingerprint | None = None
+    source_columns: tuple[str, ...] = ()
     staged_at: dt.datetime
 
     @property

@@ -1,7 +1,7 @@
 """Run a campaign's rules over its extract, and write CSV parts."""
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from etl_assets.core.csv_record import MAX_RECORD_BYTES, length_sql, may_be_too_
 from etl_assets.core.datasets import Dataset
 from etl_assets.core.errors import RuleError, StagingError
 from etl_assets.core.fingerprint import Fingerprint
+from etl_assets.core.fingerprint_groups import Group, groups_of
 from etl_assets.core.manifest import Extract, RuleCount
 from etl_assets.core.rules.chain import COMPUTED
 from etl_assets.core.rules.compile import CompiledRules, compile_rules
@@ -76,6 +77,7 @@ def transform(
     folder: Path,
     *,
     lookups: Mapping[str, LookedUp] | None = None,
+    groups: Iterable[Group] = (),
 ) -> Transformed:
     """Apply rules to the Parquet files of an extract and write CSV parts into a folder.
 
@@ -87,6 +89,7 @@ def transform(
         parquet: The extract's files.
         folder: Where to write.
         lookups: The extracts that rules look values up in, by dataset.
+        groups: Columns that the fingerprint is to have together.
 
     Raises:
         RuleError: When the rules do not fit the columns, a value cannot be computed, what must
@@ -114,7 +117,9 @@ def transform(
             files, records = _write_parts(connection, compiled, extract, parquet, folder, token)
             if len(compiled.phases) == 1:
                 read_extract(connection, extract.columns, parquet)
-            made = fingerprint_of(connection, compiled.columns, f"({compiled.last.records()}) r")
+            together = groups_of(compiled.columns, groups)
+            kept = f"({compiled.last.records()}) r"
+            made = fingerprint_of(connection, compiled.columns, together, kept)
         except duckdb.IOException as error:
             raise StagingError(
                 f"The parts of {dataset.name} for campaign {extract.campaign_key} could not be"

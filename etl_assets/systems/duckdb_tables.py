@@ -71,7 +71,9 @@ def from_csv(stage: Stage) -> str:
     empty = quote_literal(empty_bytes(stage.null_token))
     names = ((quote_identifier(c.name), c.type.name) for c in stage.columns)
     return ", ".join(
-        f"unhex(CASE {name} WHEN {empty} THEN '' ELSE {name} END)" if kind == "binary" else name
+        f"unhex(CASE {name} WHEN {empty} THEN '' ELSE {name} END) AS {name}"
+        if kind == "binary"
+        else name
         for name, kind in names
     )
 

@@ -1,12 +1,13 @@
 """Fingerprints of what a Redshift session can read."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import psycopg2.extensions as pg
 
 from etl_assets.core.columns import Column
 from etl_assets.core.fingerprint import Fingerprint
 from etl_assets.core.fingerprint_engines import planner_of
+from etl_assets.core.fingerprint_groups import Group
 from etl_assets.core.fingerprint_sql import Cell, queries, read
 from etl_assets.core.sql import quote_identifier
 
@@ -14,6 +15,7 @@ from etl_assets.core.sql import quote_identifier
 def fingerprint_of(
     cursor: pg.cursor,
     columns: Sequence[Column],
+    groups: Iterable[Group],
     relation: str,
     *,
     where: str = "",
@@ -21,13 +23,13 @@ def fingerprint_of(
 ) -> Fingerprint:
     """Return the fingerprint of what a session reads, in its transaction.
 
-    Only functions that Redshift documents are used. Bytes are summed by their hexadecimal
-    digits, so Redshift refuses values of more than 32,767 of them.
+    Only functions that Redshift documents are used.
 
     Args:
         cursor: Of the session.
         columns: Of the relation, or some of them; a staged column of bytes holds what
             `redshift_sql.staged_value` makes of it.
+        groups: Of these columns, see `fingerprint_groups.groups_of`.
         relation: A quoted table, or whatever else may stand after FROM.
         where: A condition, with `%s` for each binding.
         bindings: Its values.
@@ -36,7 +38,7 @@ def fingerprint_of(
         psycopg2.Error: When the relation cannot be read.
     """
     cells = [Cell(column, quote_identifier(column.name)) for column in columns]
-    made = queries(cells, planner_of("redshift"))
+    made = queries(cells, groups, planner_of("redshift"))
     source = relation.replace("%", "%%") + (f" WHERE {where}" if where else "")
     rows = []
     for query in made:

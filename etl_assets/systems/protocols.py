@@ -13,6 +13,7 @@ from etl_assets.core.campaigns import Scalar
 from etl_assets.core.columns import Column
 from etl_assets.core.datasets import Dataset
 from etl_assets.core.fingerprint import Fingerprint
+from etl_assets.core.fingerprint_groups import Group
 from etl_assets.core.manifest import Load, Part, Touched
 from etl_assets.core.orders import Order
 from etl_assets.core.registry import Registry
@@ -136,7 +137,7 @@ class SourceSnapshot(Protocol):
         """Return what the policies did, once the batches are read."""
         ...
 
-    def fingerprint(self, names: Collection[str]) -> Fingerprint:
+    def fingerprint(self, names: Collection[str], groups: Collection[Group] = ()) -> Fingerprint:
         """Return the fingerprint of some of the columns, and COUNT(*) of the query with it.
 
         It is computed by the source itself, in the snapshot, of the values as they are there:
@@ -146,6 +147,7 @@ class SourceSnapshot(Protocol):
 
         Args:
             names: Of columns; none for nothing but the count.
+            groups: Of the text and binary ones; those of `groups_of` unless given.
 
         Raises:
             SourceError: When the source refuses the query.

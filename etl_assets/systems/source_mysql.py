@@ -25,6 +25,7 @@ from etl_assets.core.datasets import Dataset
 from etl_assets.core.errors import EtlError, SourceError
 from etl_assets.core.fingerprint import Fingerprint
 from etl_assets.core.fingerprint_engines import planner_of
+from etl_assets.core.fingerprint_groups import Group, groups_of
 from etl_assets.core.fingerprint_sql import Cell, queries, read
 from etl_assets.core.mysql_types import MysqlField, Reading, name_of, read_as
 from etl_assets.systems.csv_blocks import CsvBlocks, CsvColumn
@@ -133,9 +134,10 @@ class MysqlSnapshot:
         """Return what the policies did; see `SourceSnapshot.outcome`."""
         return self._blocks.outcome()
 
-    def fingerprint(self, names: Collection[str]) -> Fingerprint:
+    def fingerprint(self, names: Collection[str], groups: Collection[Group] = ()) -> Fingerprint:
         """Return the fingerprint of columns; see `SourceSnapshot.fingerprint`."""
-        made = queries([c for c in self._cells if c.column.name in names], planner_of("mysql"))
+        cells = [c for c in self._cells if c.column.name in names]
+        made = queries(cells, groups or groups_of(c.column for c in cells), planner_of("mysql"))
         rows: list[Sequence[object]] = []
         for query in made:
             source = f"(\n{self._statement}\n) q"

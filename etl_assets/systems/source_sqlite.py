@@ -26,9 +26,10 @@ from etl_assets.core.datasets import Dataset
 from etl_assets.core.errors import PermanentError, SourceError, TransientError
 from etl_assets.core.failure_classes import meaning_of
 from etl_assets.core.fingerprint import Fingerprint
+from etl_assets.core.fingerprint_groups import Group, groups_of
 from etl_assets.core.fingerprint_sql import Cell, queries, read
 from etl_assets.core.sql import quote_identifier
-from etl_assets.systems.fingerprint_sqlite import with_aggregates, work_in_sqlite
+from etl_assets.systems.fingerprint_sqlite import PLANNER, with_aggregates
 from etl_assets.systems.protocols import Check, Outcome
 
 CELLS_PER_BATCH = 250_000
@@ -167,10 +168,10 @@ class SqliteSnapshot:
         """Return nothing: SQLite holds none of what the policies are for."""
         return Outcome()
 
-    def fingerprint(self, names: Collection[str]) -> Fingerprint:
+    def fingerprint(self, names: Collection[str], groups: Collection[Group] = ()) -> Fingerprint:
         """Return the fingerprint of columns; see `SourceSnapshot.fingerprint`."""
         cells = [Cell(c, quote_identifier(c.name)) for c in self.columns if c.name in names]
-        made = queries(cells, work_in_sqlite)
+        made = queries(cells, groups or groups_of(c.column for c in cells), PLANNER)
         source = f"({self._statement}) AS q"
         return read(
             made,

@@ -10,7 +10,7 @@ import datetime as dt
 import itertools
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import duckdb
@@ -19,6 +19,8 @@ from etl_assets.core.columns import LOAD_COLUMNS
 from etl_assets.core.datasets import Dataset
 from etl_assets.core.errors import TransientError, WarehouseError
 from etl_assets.core.failure_classes import meaning_in
+from etl_assets.core.fingerprint import Fingerprint
+from etl_assets.core.fingerprint_groups import Group
 from etl_assets.core.ledger import LEDGER, prove_load, prove_prune, prove_slice, row_of
 from etl_assets.core.manifest import Load, Stage
 from etl_assets.core.orders import Order, after, check_over, describe_orders
@@ -27,7 +29,7 @@ from etl_assets.core.retries import LOCK
 from etl_assets.core.sql import column_list, quote_literal, quote_table
 from etl_assets.systems import duckdb_tables as tables
 from etl_assets.systems import duckdb_views as views
-from etl_assets.systems.fingerprint_duckdb import fingerprint_of
+from etl_assets.systems.fingerprint_duckdb import fingerprint_of, fingerprint_of_parts
 from etl_assets.systems.protocols import Check, Staging
 
 _ROW_GROUP_RECORDS = 10_240
@@ -235,10 +237,20 @@ def _replace(
     records = tables.count(connection, mine, key)
     prove_load(stage, records)
     if stage.fingerprint:
-        found = fingerprint_of(
-            connection, stage.columns, target, where="campaign_key = ?", bindings=key
-        )
-        prove_slice(stage, found)
+
+        def in_table(names: Collection[str], groups: Collection[Group]) -> Fingerprint:
+            columns = [c for c in stage.columns if c.name in names]
+            mine = "campaign_key = ?"
+            return fingerprint_of(connection, columns, groups, target, where=mine, bindings=key)
+
+        def singly(names: Collection[str]) -> tuple[Fingerprint, Fingerprint]:
+            return (
+                fingerprint_of_parts(stage, files, names),
+                in_table(names, [(name,) for name in names]),
+            )
+
+        groups = [group.columns for group in stage.fingerprint.groups]
+        prove_slice(stage, in_table(stage.fingerprint.names, groups), singly)
     return records, replaced
 
 

@@ -14,14 +14,17 @@ read, for nothing writes a path twice.
 import contextlib
 import datetime as dt
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import psycopg2
 import psycopg2.extensions as pg
 
 from etl_assets.core import redshift_sql as sql
+from etl_assets.core.columns import Column
 from etl_assets.core.datasets import Dataset
 from etl_assets.core.errors import EtlError, StagingError, WarehouseError
+from etl_assets.core.fingerprint import Fingerprint
+from etl_assets.core.fingerprint_groups import Group
 from etl_assets.core.ledger import prove_load, prove_prune, prove_slice, row_of
 from etl_assets.core.manifest import Load, Stage, copy_manifest
 from etl_assets.core.orders import Order, after, check_over, describe_orders
@@ -29,6 +32,7 @@ from etl_assets.core.reporting_views import Overlaps
 from etl_assets.core.sql import quote_identifier, quote_table
 from etl_assets.systems import redshift_tables as tables
 from etl_assets.systems import redshift_views as views
+from etl_assets.systems.fingerprint_duckdb import fingerprint_of_parts
 from etl_assets.systems.fingerprint_redshift import fingerprint_of
 from etl_assets.systems.protocols import Check, Staging
 from etl_assets.systems.redshift_connect import RedshiftUrl, connect
@@ -86,7 +90,9 @@ class RedshiftWarehouse:
             def publish(cursor: pg.cursor) -> list[Load]:
                 if done := tables.rows_of_orders(cursor, orders):
                     return done
-                return [self._carry_out(cursor, order, n) for n, order in enumerate(orders)]
+                return [
+                    self._carry_out(cursor, order, n, staging) for n, order in enumerate(orders)
+                ]
 
             def reconnect() -> pg.connection:
                 return connect(self.url, self._password)
@@ -147,7 +153,7 @@ class RedshiftWarehouse:
             lambda: self._connected("The probe of the warehouse"), self.url, staging
         )
 
-    def _carry_out(self, cursor: pg.cursor, order: Order, number: int) -> Load:
+    def _carry_out(self, cursor: pg.cursor, order: Order, number: int, staging: Staging) -> Load:
         """Do what an order asks, inside a transaction that holds the mutex, and write its row."""
         started_at = _now()
         earlier = tables.rows_of_key(cursor, order.dataset, order.campaign_key)
@@ -155,7 +161,9 @@ class RedshiftWarehouse:
         check_over(order, newest)
         total = replaced = 0
         if order.loaded:
-            records, replaced = self._replace(cursor, order, order.loaded, number, started_at)
+            records, replaced = self._replace(
+                cursor, order, order.loaded, number, started_at, staging
+            )
         elif order.kind == "prune":
             total, replaced = self._remove(cursor, order)
             records = 0
@@ -169,7 +177,13 @@ class RedshiftWarehouse:
         return row
 
     def _replace(
-        self, cursor: pg.cursor, order: Order, stage: Stage, number: int, at: dt.datetime
+        self,
+        cursor: pg.cursor,
+        order: Order,
+        stage: Stage,
+        number: int,
+        at: dt.datetime,
+        staging: Staging,
     ) -> tuple[int, int]:
         """Put the staged records in the place of the slice; return their number, and of those gone."""
         key = [stage.campaign_key]
@@ -182,15 +196,30 @@ class RedshiftWarehouse:
         records = tables.count(cursor, counted, key)
         prove_load(stage, records)
         if stage.fingerprint:
-            found = fingerprint_of(
-                cursor,
-                stage.columns,
-                self._target(stage.table),
-                where="campaign_key = %s",
-                bindings=key,
-            )
-            prove_slice(stage, found)
+
+            def in_table(names: Collection[str], groups: Collection[Group]) -> Fingerprint:
+                columns = [c for c in stage.columns if c.name in names]
+                return self._printed(cursor, stage.table, columns, groups, stage.campaign_key)
+
+            def singly(names: Collection[str]) -> tuple[Fingerprint, Fingerprint]:
+                with staging.fetch(stage.parts) as files:
+                    parts = fingerprint_of_parts(stage, files, names)
+                return parts, in_table(names, [(name,) for name in names])
+
+            groups = [group.columns for group in stage.fingerprint.groups]
+            prove_slice(stage, in_table(stage.fingerprint.names, groups), singly)
         return records, replaced
+
+    def _printed(
+        self,
+        cursor: pg.cursor,
+        table: str,
+        columns: Sequence[Column],
+        groups: Collection[Group],
+        key: str,
+    ) -> Fingerprint:
+        target, mine = self._target(table), "campaign_key = %s"
+        return fingerprint_of(cursor, columns, groups, target, where=mine, bindings=[key])
 
     def _remove(self, cursor: pg.cursor, order: Order) -> tuple[int, int]:
         """Remove a slice; return the records of the table before, and of those gone."""

@@ -1,20 +1,22 @@
 """What DuckDB sums must be what the definition says, value by value."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from etl_assets.core import fingerprint_groups as groups
 from etl_assets.core.columns import Column
-from etl_assets.core.fingerprint import Fingerprint, differences
-from etl_assets.rules.proof import fingerprint_of_parquet
+from etl_assets.core.errors import StagingError
+from etl_assets.core.fingerprint import Fingerprint, differences, named_differences
+from etl_assets.proof import fingerprint_parquet
 from etl_assets.systems.fingerprint_duckdb import fingerprint_of
-from etl_assets_tests.prints import COLUMNS, records, reference, values
+from etl_assets_tests.prints import COLUMNS, records, reference, same, values
 
 Records = Sequence[Mapping[str, object]]
 
@@ -27,12 +29,12 @@ def arrow(columns: Sequence[Column], found: Records) -> pa.Table:
 def printed(columns: Sequence[Column], found: Records) -> Fingerprint:
     with duckdb.connect() as connection:
         connection.register("found", arrow(columns, found))
-        return fingerprint_of(connection, columns, "found")
+        return fingerprint_of(connection, columns, groups.groups_of(columns), "found")
 
 
 @given(records(COLUMNS, unbounded=True))
 def test_duckdb_sums_what_the_definition_says(found: list[dict[str, object]]) -> None:
-    assert printed(COLUMNS, found) == reference(COLUMNS, found)
+    assert same(printed(COLUMNS, found), reference(COLUMNS, found))
 
 
 @given(st.data())
@@ -70,6 +72,7 @@ def test_up_here_and_down_there_is_noticed_where_the_total_is_no_sum() -> None:
                     fingerprint_of(
                         connection,
                         [column],
+                        groups.groups_of([column]),
                         f"(SELECT CAST({sql} AS {column.type.duckdb}) AS {column.name}"
                         f" FROM (VALUES {numbers}) AS t(n))",
                     )
@@ -88,18 +91,42 @@ def test_parts_have_one_fingerprint_together(tmp_path: Path) -> None:
     for number, some in enumerate((found[:3], found[3:])):
         files.append(tmp_path / f"part-{number}.parquet")
         pq.write_table(arrow(columns, some), files[-1])
-    assert fingerprint_of_parquet(columns, files) == reference(columns, found)
-    assert fingerprint_of_parquet(columns, files[::-1]).digest == reference(columns, found).digest
-    assert fingerprint_of_parquet(columns, []) == reference(columns, [])
-    with pytest.raises(duckdb.Error):
-        fingerprint_of_parquet(COLUMNS, files)
+    together, wanted = groups.groups_of(columns), reference(columns, found)
+    assert same(fingerprint_parquet(files, columns, together, tmp_path), wanted)
+    assert fingerprint_parquet(files[::-1], columns, together, tmp_path).digest == wanted.digest
+    assert same(fingerprint_parquet([], columns, together, tmp_path), reference(columns, []))
+    with pytest.raises(StagingError, match="cannot be read back"):
+        fingerprint_parquet(files, COLUMNS, (), tmp_path)
+
+
+@given(st.data())
+def test_two_records_that_exchange_a_cell_are_noticed(data: st.DataObject) -> None:
+    columns = [c for c in COLUMNS if c.type.is_text or c.type.name == "binary"]
+    one, other = data.draw(
+        st.lists(
+            st.fixed_dictionaries({c.name: values(c.type) for c in columns}), min_size=2, max_size=2
+        )
+    )
+    name = data.draw(st.sampled_from([c.name for c in columns]))
+    assume(one[name] != other[name] and {**one, name: None} != {**other, name: None})
+    exchanged = [{**one, name: other[name]}, {**other, name: one[name]}]
+    before, after = printed(columns, [one, other]), printed(columns, exchanged)
+
+    def singly(names: Collection[str]) -> tuple[Fingerprint, Fingerprint]:
+        some = [c for c in columns if c.name in names]
+        return reference(some, [one, other], groups.singly(some)), reference(
+            some, exchanged, groups.singly(some)
+        )
+
+    (said,) = named_differences(before, after, singly)
+    assert said.endswith("are the same but in other records")
 
 
 def test_more_columns_than_a_statement_takes_are_still_one_fingerprint() -> None:
     columns = [Column(name=f"w{n}", type=COLUMNS[n % len(COLUMNS)].type) for n in range(600)]
     nothing = [{c.name: None for c in columns}] * 3
     found = printed(columns, nothing)
-    assert found == reference(columns, nothing)
+    assert same(found, reference(columns, nothing))
     assert len(found.columns) == 600
     assert found.records == 3
 
@@ -108,5 +135,7 @@ def test_only_what_a_condition_says_is_summed() -> None:
     column = Column(name="n", type=COLUMNS[2].type)
     with duckdb.connect() as connection:
         relation = "(SELECT range::INTEGER AS n, range % 2 = 0 AS even FROM range(10))"
-        found = fingerprint_of(connection, [column], relation, where="even = ?", bindings=[True])
+        found = fingerprint_of(
+            connection, [column], (), relation, where="even = ?", bindings=[True]
+        )
     assert (found.records, found.columns[0].total) == (5, "20")

@@ -22,6 +22,7 @@ from etl_assets.core.rules.kinds import (
     Select,
     Unpivot,
 )
+from etl_assets.core.rules.rule_set import RuleSet
 
 
 def columns_set(rule: Rule, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -60,6 +61,16 @@ def columns_set(rule: Rule, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
         case _:
             made = {}
     return made
+
+
+def untouched(rule_set: RuleSet, names: Collection[str]) -> set[str]:
+    """Return the columns that no rule sets, of those there are before the first."""
+    known, found = list(names), set(names)
+    for rule in rule_set.rules:
+        made = columns_set(rule, known)
+        found -= made.keys()
+        known += [name for name in made if name not in known]
+    return found
 
 
 def columns_before(rule: Rule, wanted: Iterable[str], names: Sequence[str]) -> tuple[str, ...]:
