@@ -134,7 +134,8 @@ def _doubles(values: Sequence[float]) -> int:
         low = (exact - high) * WHOLE
         assert low.denominator == 1
         highs, lows = highs + high, lows + int(low)
-        rest += (_rest(high) + _rest(int(low)) + window * 1000003) ** 2
+        if window:
+            rest += (_rest(high) + _rest(int(low)) + window * 1000003) ** 2
     return highs * 2**192 + lows * 2**96 + rest
 
 

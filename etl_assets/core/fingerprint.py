@@ -250,6 +250,11 @@ def weight(number: int) -> int:
     return number + remainder(number) ** 2
 
 
+def least_of(window: int) -> float:
+    """Return the least positive double of a window; 0 is in window 0."""
+    return math.ldexp(1.0, WINDOW_BITS * window - LEAST_BITS)
+
+
 def double_parts(value: float) -> tuple[int, int, int]:
     """Return a double as two whole numbers and a window; 0.0 and -0.0 are the same.
 
@@ -274,5 +279,8 @@ def double_total(high: int, low: int, squares: int) -> int:
 
 
 def double_square(high: int, low: int, window: int) -> int:
-    """Return what a double adds to the third sum, which binds its parts together."""
-    return (remainder(high) + remainder(low) + window * WINDOW_WEIGHT) ** 2
+    """Return what a double adds to the third sum, which binds its parts together.
+
+    Nothing in window 0, where the sums of the parts are the exact sum of the values.
+    """
+    return 0 if window == 0 else (remainder(high) + remainder(low) + window * WINDOW_WEIGHT) ** 2

@@ -105,7 +105,7 @@ _ENGINES = {
 def planner_of(engine: str) -> Planner:
     """Return how `duckdb`, `redshift` or `mysql` computes columns."""
     found = _ENGINES[engine]
-    return Planner(partial(_column, found), partial(_group, found))
+    return Planner(partial(_column, found), partial(_group, found), partial(_any_double, found))
 
 
 def halves(high: Decimal, low: Decimal, *, scale: int = 0) -> str:
@@ -155,6 +155,27 @@ def _moment(engine: _Engine, cell: Cell, c: str) -> Work:
 
 
 def _double(engine: _Engine, cell: Cell, c: str) -> Work:
+    """Sum doubles that are all of window 0, which costs half; no total when one is not."""
+    given, high, low = f"{c}g", f"{c}h", f"{c}l"
+    at = engine.literal.format
+    least, most = (at(n=_digits(core.least_of(window))) for window in (0, 1))
+    ordinary = f"ABS({given}) < {most} AND (ABS({given}) >= {least} OR {given} = 0)"
+    cut = engine.truncated.format(c=c)
+    below = f"({c} - {cut}) * {at(n=_digits(2.0**core.HALF_BITS))}"
+    levels = (
+        {given: engine.double.format(c=cell.sql)},
+        {given: given, c: f"CASE WHEN {ordinary} THEN {given} END"},
+        {
+            given: given,
+            high: f"CAST({cut} AS {engine.bigint})",
+            low: f"CAST({below} AS {engine.bigint})",
+        },
+    )
+    totals = (f"COUNT({given}) - COUNT({high})", f"SUM({high})", f"SUM({low})")
+    return Work(levels, (given,), totals, _ordinary_total)
+
+
+def _any_double(engine: _Engine, cell: Cell, c: str) -> Work:
     """Cut doubles as `fingerprint.double_parts` does; each product with a power of 2 is exact."""
     k, high, low, rest = f"{c}k", f"{c}h", f"{c}l", f"{c}r"
     at = engine.literal.format
@@ -167,6 +188,7 @@ def _double(engine: _Engine, cell: Cell, c: str) -> Work:
     )
     below = f"({c} - {high}) * {at(n=_digits(2.0**core.HALF_BITS))}"
     mixed = f"{high} % {core.PRIME} + {low} % {core.PRIME} + {k} * {core.WINDOW_WEIGHT}"
+    mixed = f"CASE WHEN {k} <> 0 THEN {mixed} END"
     levels = (
         {c: engine.double.format(c=cell.sql)},
         {c: c, k: _window(engine, c)},
@@ -188,7 +210,7 @@ def _window(engine: _Engine, c: str) -> str:
     size = f"ABS({c})"
 
     def least(window: int) -> str:
-        return at(n=_digits(2.0 ** (core.WINDOW_BITS * window - core.LEAST_BITS)))
+        return at(n=_digits(core.least_of(window)))
 
     unbounded = (
         f"CASE WHEN ({c} > 0) = (-{c} > 0) THEN {core.NOT_A_NUMBER} ELSE {core.INFINITE} END"
@@ -235,6 +257,10 @@ def _added(total: Decimal, squares: Decimal) -> str:
 
 def _joined(scale: int, high: Decimal, low: Decimal) -> str:
     return _scaled(int(high) * 10**_LOW_DIGITS + int(low), scale)
+
+
+def _ordinary_total(others: Decimal, high: Decimal, low: Decimal) -> str | None:
+    return None if others else _double_total(high, low, Decimal(0))
 
 
 def _double_total(high: Decimal, low: Decimal, squares: Decimal) -> str:

@@ -5,7 +5,7 @@ is written once. What each engine writes there says `fingerprint_engines.py`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
 
@@ -40,13 +40,13 @@ class Work:
         levels: SQL per name, one level over the other.
         counted: Per column, what is not NULL where the value is not.
         totals: Aggregates.
-        total: Makes one number of them, as text.
+        total: Makes one number of them, as text; None where that takes `Planner.again`.
     """
 
     levels: tuple[dict[str, str], ...]
     counted: tuple[str, ...]
     totals: tuple[str, ...] = ()
-    total: Callable[..., str] = str
+    total: Callable[..., str | None] = str
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,12 @@ class Planner:
     Attributes:
         column: The work of a column that is no text and no bytes.
         group: The work of a group of cells.
+        again: The work of a column for whose values `column` was too simple, where that can be.
     """
 
     column: Callable[[Cell, str], Work]
     group: Callable[[Sequence[Cell], str], Work]
+    again: Callable[[Cell, str], Work] | None = None
 
 
 _Part = tuple[tuple[Cell, ...], Callable[[str], Work]]
@@ -91,6 +93,39 @@ class Query:
         return f"{head}{relation}{tail}"
 
 
+def fingerprint(
+    cells: Sequence[Cell],
+    groups: Iterable[Group],
+    planner: Planner,
+    run: Callable[[Query], Sequence[object]],
+    *,
+    most: int = MOST_COLUMNS,
+) -> Fingerprint:
+    """Return the fingerprint of columns.
+
+    Args:
+        cells: The columns.
+        groups: Of the text and binary columns; of those in no group, and of groups that have a
+            column that is not there or not exact, only non-nulls are computed.
+        planner: An engine's, see `fingerprint_engines.planner_of`.
+        run: Returns a query's single row; all in one snapshot.
+        most: Columns per statement, but for a group, which is not divided.
+    """
+    made = queries(cells, groups, planner, most=most)
+    found = read(made, map(run, made))
+    if planner.again is None:
+        return found
+    exact = {cell.column.name: cell for cell in cells if cell.exact}
+    without = [c.column for c in found.columns if c.total is None and c.column in exact]
+    left = [exact[name] for name in without if not is_grouped(exact[name].column)]
+    if not left:
+        return found
+    made = queries(left, (), replace(planner, column=planner.again), most=most)
+    others = {c.column: c for c in read(made, map(run, made)).columns}
+    columns = tuple(others.get(c.column, c) for c in found.columns)
+    return found.model_copy(update={"columns": columns})
+
+
 def queries(
     cells: Sequence[Cell],
     groups: Iterable[Group],
@@ -98,15 +133,7 @@ def queries(
     *,
     most: int = MOST_COLUMNS,
 ) -> list[Query]:
-    """Return the statements of a fingerprint; one at least, which counts the records.
-
-    Args:
-        cells: The columns.
-        groups: Of the text and binary columns; of those in no group, and of groups that have a
-            column that is not there or not exact, only non-nulls are computed.
-        planner: An engine's, see `fingerprint_engines.planner_of`.
-        most: Columns per statement, but for a group, which is not divided.
-    """
+    """Return the statements of a fingerprint; one at least, which counts the records."""
     chunks: list[list[_Part]] = [[]]
     room = most
     for part in _parts(cells, groups, planner):

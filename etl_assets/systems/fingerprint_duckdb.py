@@ -9,7 +9,7 @@ from etl_assets.core.columns import Column
 from etl_assets.core.fingerprint import Fingerprint
 from etl_assets.core.fingerprint_engines import planner_of
 from etl_assets.core.fingerprint_groups import Group, singly
-from etl_assets.core.fingerprint_sql import Cell, queries, read
+from etl_assets.core.fingerprint_sql import Cell, Query, fingerprint
 from etl_assets.core.manifest import Stage
 from etl_assets.core.sql import quote_identifier
 from etl_assets.systems.duckdb_tables import from_csv, read_parts
@@ -44,9 +44,12 @@ def fingerprint_of(
     """
     source = f"{relation} WHERE {where}" if where else relation
     cells = [Cell(column, quote_identifier(column.name)) for column in columns]
-    made = queries(cells, groups, planner_of("duckdb"), most=_COLUMNS_AT_ONCE)
-    rows = [connection.execute(query.over(source), list(bindings)).fetchall()[0] for query in made]
-    return read(made, rows)
+
+    def run(query: Query) -> Sequence[object]:
+        row: Sequence[object] = connection.execute(query.over(source), list(bindings)).fetchall()[0]
+        return row
+
+    return fingerprint(cells, groups, planner_of("duckdb"), run, most=_COLUMNS_AT_ONCE)
 
 
 def fingerprint_of_parts(

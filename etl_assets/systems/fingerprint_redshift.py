@@ -8,7 +8,7 @@ from etl_assets.core.columns import Column
 from etl_assets.core.fingerprint import Fingerprint
 from etl_assets.core.fingerprint_engines import planner_of
 from etl_assets.core.fingerprint_groups import Group
-from etl_assets.core.fingerprint_sql import Cell, queries, read
+from etl_assets.core.fingerprint_sql import Cell, Query, fingerprint
 from etl_assets.core.sql import quote_identifier
 
 
@@ -38,10 +38,11 @@ def fingerprint_of(
         psycopg2.Error: When the relation cannot be read.
     """
     cells = [Cell(column, quote_identifier(column.name)) for column in columns]
-    made = queries(cells, groups, planner_of("redshift"))
     source = relation.replace("%", "%%") + (f" WHERE {where}" if where else "")
-    rows = []
-    for query in made:
+
+    def run(query: Query) -> Sequence[object]:
         cursor.execute(query.over(source, percent="%%"), bindings or ())
-        rows += cursor.fetchall()
-    return read(made, rows)
+        row: Sequence[object] = cursor.fetchall()[0]
+        return row
+
+    return fingerprint(cells, groups, planner_of("redshift"), run)

@@ -26,7 +26,7 @@ from etl_assets.core.errors import EtlError, SourceError
 from etl_assets.core.fingerprint import Fingerprint
 from etl_assets.core.fingerprint_engines import planner_of
 from etl_assets.core.fingerprint_groups import Group, groups_of
-from etl_assets.core.fingerprint_sql import Cell, queries, read
+from etl_assets.core.fingerprint_sql import Cell, Query, fingerprint
 from etl_assets.core.mysql_types import MysqlField, Reading, name_of, read_as
 from etl_assets.systems.csv_blocks import CsvBlocks, CsvColumn
 from etl_assets.systems.mysql_errors import explained
@@ -137,13 +137,14 @@ class MysqlSnapshot:
     def fingerprint(self, names: Collection[str], groups: Collection[Group] = ()) -> Fingerprint:
         """Return the fingerprint of columns; see `SourceSnapshot.fingerprint`."""
         cells = [c for c in self._cells if c.column.name in names]
-        made = queries(cells, groups or groups_of(c.column for c in cells), planner_of("mysql"))
-        rows: list[Sequence[object]] = []
-        for query in made:
-            source = f"(\n{self._statement}\n) q"
+        source = f"(\n{self._statement}\n) q"
+
+        def run(query: Query) -> Sequence[object]:
             self._stream.execute(query.over(source, percent="%%"), self._bindings)
-            rows += self._stream.fetchall()
-        return read(made, rows)
+            return self._stream.fetchall()[0]
+
+        together = groups or groups_of(c.column for c in cells)
+        return fingerprint(cells, together, planner_of("mysql"), run)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Yield typed batches; see `SourceSnapshot.batches`."""

@@ -27,7 +27,7 @@ from etl_assets.core.errors import PermanentError, SourceError, TransientError
 from etl_assets.core.failure_classes import meaning_of
 from etl_assets.core.fingerprint import Fingerprint
 from etl_assets.core.fingerprint_groups import Group, groups_of
-from etl_assets.core.fingerprint_sql import Cell, queries, read
+from etl_assets.core.fingerprint_sql import Cell, Query, fingerprint
 from etl_assets.core.sql import quote_identifier
 from etl_assets.systems.fingerprint_sqlite import PLANNER, with_aggregates
 from etl_assets.systems.protocols import Check, Outcome
@@ -171,15 +171,12 @@ class SqliteSnapshot:
     def fingerprint(self, names: Collection[str], groups: Collection[Group] = ()) -> Fingerprint:
         """Return the fingerprint of columns; see `SourceSnapshot.fingerprint`."""
         cells = [Cell(c, quote_identifier(c.name)) for c in self.columns if c.name in names]
-        made = queries(cells, groups or groups_of(c.column for c in cells), PLANNER)
         source = f"({self._statement}) AS q"
-        return read(
-            made,
-            [
-                self._connection.exec_driver_sql(query.over(source), self._bindings).one()
-                for query in made
-            ],
-        )
+
+        def run(query: Query) -> Sequence[object]:
+            return self._connection.exec_driver_sql(query.over(source), self._bindings).one()
+
+        return fingerprint(cells, groups or groups_of(c.column for c in cells), PLANNER, run)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Yield typed batches; see `SourceSnapshot.batches`."""

