@@ -13,6 +13,7 @@ from etl_assets.partitions import CAMPAIGNS
 from etl_assets.references import latest_reference
 from etl_assets.resources import RegistryResource, StagingResource, WarehouseResource
 from etl_assets.rules.examples import run_examples
+from etl_assets.verify import slice_faults
 
 
 def build_checks(dataset: Dataset) -> list[dg.AssetChecksDefinition]:
@@ -69,21 +70,25 @@ def _slice_equals_ledger(dataset: Dataset) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=table_key(dataset),
         partitions_def=CAMPAIGNS,
-        description="The slice holds the records that its latest load committed: nobody else"
+        description="The slice holds the records and values that its latest load committed: nobody else"
         " wrote to it since.",
     )
     def slice_equals_ledger(
-        context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource
+        context: dg.AssetCheckExecutionContext,
+        staging: StagingResource,
+        warehouse: WarehouseResource,
     ) -> dg.AssetCheckResult:
         with reported_to_dagster(context):
             opened = warehouse.open()
             current = opened.current(dataset, context.partition_key)
             counted = opened.slices(dataset).get(context.partition_key, 0)
+            faults, notes = slice_faults(dataset, current, counted, opened, staging.open())
         committed = current.records if current else 0
+        equal = f"{counted:,} records in {dataset.table}, {committed:,} committed."
+        remedy = ["Refresh the key with --force."] if faults else []
         return dg.AssetCheckResult(
-            passed=counted == committed,
-            description=f"{counted:,} records in {dataset.table}, {committed:,} committed."
-            + ("" if counted == committed else " Refresh the key with --force."),
+            passed=not faults,
+            description=" ".join([*(faults or [equal]), *notes, *remedy]),
             metadata={"records": counted, "committed": committed},
         )
 

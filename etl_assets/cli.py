@@ -25,6 +25,7 @@ from etl_assets.commands.overlaps import overlaps as overlaps_command
 from etl_assets.commands.registry import registry as registry_commands
 from etl_assets.commands.rules import rules as rules_commands
 from etl_assets.commands.staging import staging as staging_commands
+from etl_assets.commands.verify import verify as verify_command
 from etl_assets.commands.why import why as why_command
 from etl_assets.core.errors import EtlError
 from etl_assets.core.registry import Registry
@@ -264,6 +265,7 @@ cli.add_command(loads_commands)
 cli.add_command(registry_commands)
 cli.add_command(rules_commands)
 cli.add_command(staging_commands)
+cli.add_command(verify_command)
 cli.add_command(why_command)
 
 

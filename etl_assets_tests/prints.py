@@ -69,8 +69,8 @@ def reference(
     together = []
     for group in groups_of(columns) if groups is None else groups:
         texts = ["\x1f".join(_cell(r[name]) for name in group) for r in records]
-        total = sum(_hash(text.encode()) for text in texts)
-        together.append(GroupPrint(columns=group, total=str(total)))
+        hashes = sum(_hash(text.encode()) for text in texts)
+        together.append(GroupPrint(columns=group, total=str(hashes)))
     for column in columns:
         values = [r[column.name] for r in records if r[column.name] is not None]
         whole = column.type.is_text or column.type.name == "binary"

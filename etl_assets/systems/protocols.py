@@ -301,6 +301,12 @@ class Warehouse(Protocol):
         """Return the records the table holds, by campaign key, counted now."""
         ...
 
+    def fingerprint(
+        self, dataset: Dataset, key: str, columns: Sequence[Column], groups: Collection[Group]
+    ) -> Fingerprint:
+        """Return the fingerprint of a slice now, of those of the columns that the table has."""
+        ...
+
     def overlaps(self, dataset: Dataset) -> Overlaps:
         """Return what the campaigns of the table have in common, counted now in one snapshot."""
         ...

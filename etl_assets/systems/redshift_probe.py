@@ -25,6 +25,7 @@ from etl_assets.core.columns import Column, ColumnType
 from etl_assets.core.csv_record import empty_bytes
 from etl_assets.core.errors import EtlError
 from etl_assets.core.fingerprint import double_parts, double_square, double_total, hash64, weight
+from etl_assets.core.fingerprint_groups import singly
 from etl_assets.core.ledger import SCHEMA
 from etl_assets.core.manifest import copy_manifest
 from etl_assets.core.sql import quote_table
@@ -187,11 +188,13 @@ class _Probe:
             f"(SELECT CAST(value AS DOUBLE PRECISION) AS number, {_SUMMED} FROM ({source}) q) p"
         )
         with self.connected() as connection, connection.cursor() as cursor:
-            found = fingerprint_of(cursor, _PRINTED, doubles)
+            found = fingerprint_of(cursor, _PRINTED, singly(_PRINTED), doubles)
+        totals = {c.column: c.total for c in found.columns}
+        totals |= {group.columns[0]: group.total for group in found.groups}
         wrong = [
-            f"the total of {c.type} is {c.total} instead of {wanted}"
-            for c, wanted in zip(found.columns, _expected_totals(), strict=True)
-            if c.total != wanted
+            f"the total of {c.type} is {totals[c.name]} instead of {wanted}"
+            for c, wanted in zip(_PRINTED, _expected_totals(), strict=True)
+            if totals[c.name] != wanted
         ]
         yield not wrong, "; ".join(wrong) or "hashes, doubles and moments are summed exactly"
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import duckdb
 
-from etl_assets.core.columns import LOAD_COLUMNS
+from etl_assets.core.columns import LOAD_COLUMNS, Column
 from etl_assets.core.datasets import Dataset
 from etl_assets.core.errors import TransientError, WarehouseError
 from etl_assets.core.failure_classes import meaning_in
@@ -97,6 +97,18 @@ class DuckDBWarehouse:
         """Count what campaigns share; see `Warehouse.overlaps`."""
         with self._reading() as connection:
             return views.overlaps(connection, dataset) if connection else Overlaps(0, 0)
+
+    def fingerprint(
+        self, dataset: Dataset, key: str, columns: Sequence[Column], groups: Collection[Group]
+    ) -> Fingerprint:
+        """Return the fingerprint of a slice now; see `Warehouse.fingerprint`."""
+        with self._reading() as connection:
+            there = tables.table_columns(connection, dataset.table) if connection else {}
+            if connection is None or not there:
+                return Fingerprint(records=0, columns=())
+            present = [c for c in columns if c.name in there]
+            target, mine = quote_table("main", dataset.table), "campaign_key = ?"
+            return fingerprint_of(connection, present, groups, target, where=mine, bindings=[key])
 
     def check(self) -> list[Check]:
         """Return whether the file can be opened for writing, and its version."""

@@ -132,6 +132,17 @@ class RedshiftWarehouse:
         with self._connected(f"Counting what the campaigns of {dataset.name} share") as connection:
             return views.overlaps(connection, self.url.schema, dataset)
 
+    def fingerprint(
+        self, dataset: Dataset, key: str, columns: Sequence[Column], groups: Collection[Group]
+    ) -> Fingerprint:
+        """Return the fingerprint of a slice now; see `Warehouse.fingerprint`."""
+        with self._connected("Reading a slice") as connection, connection.cursor() as cursor:
+            there = tables.column_types(cursor, self.url.schema, dataset.table)
+            if not there:
+                return Fingerprint(records=0, columns=())
+            present = [c for c in columns if c.name in there]
+            return self._printed(cursor, dataset.table, present, groups, key)
+
     def check(self) -> list[Check]:
         """Return whether the login works and what it may do; see `Warehouse.check`."""
         from etl_assets.systems.redshift_check import check_warehouse

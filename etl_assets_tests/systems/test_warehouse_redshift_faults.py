@@ -60,9 +60,9 @@ class Hooked(RedshiftWarehouse):
         self.after_copy(connection)
         return copied
 
-    def _carry_out(self, cursor: pg.cursor, order: Order, number: int) -> Load:
+    def _carry_out(self, cursor: pg.cursor, order: Order, number: int, staging: Staging) -> Load:
         self.inside(cursor.connection)
-        row = super()._carry_out(cursor, order, number)
+        row = super()._carry_out(cursor, order, number, staging)
         self.before_commit(cursor.connection)
         return row
 
