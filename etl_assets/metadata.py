@@ -7,6 +7,7 @@ import dagster as dg
 
 from etl_assets.core.columns import Column
 from etl_assets.core.errors import StagingError
+from etl_assets.core.fingerprint import Fingerprint
 from etl_assets.core.manifest import Extract, Load, Part, Stage
 from etl_assets.core.rules.kept import rules_markdown
 from etl_assets.systems.protocols import Staging
@@ -30,6 +31,8 @@ HELD = "held"
 """Why a load did not replace the slice, and what to do; absent when it did."""
 
 _SHOWN_REJECTS = 20
+_SHOWN_COLUMNS = 50
+_LISTED = 80
 Metadata = dict[str, dg.MetadataValue]
 
 
@@ -49,6 +52,7 @@ def extract_metadata(
             f"{extract.bindings['start']} to {extract.bindings['end']}"
         ),
         "extracted_at": dg.MetadataValue.timestamp(extract.extracted_at),
+        **_compared(extract.source_fingerprint, "{} columns equal at source and extract"),
         **_objects(extract.parts, extract.bytes, seconds, unchanged=unchanged),
     }
     if extract.touched:
@@ -76,6 +80,9 @@ def stage_metadata(
         "rejected": dg.MetadataValue.int(stage.rejected),
         "rule_version": dg.MetadataValue.int(stage.rule_version),
         "rules_sha256": dg.MetadataValue.text(stage.rules_digest),
+        **_compared(
+            stage.fingerprint, f"{len(stage.source_columns)} columns equal at source and stage"
+        ),
         **_rules(stage, staging),
         **_objects(stage.parts, stage.bytes, seconds, unchanged=unchanged),
     }
@@ -138,6 +145,11 @@ def load_metadata(
         "replaced_records": dg.MetadataValue.int(load.replaced_records),
         "rule_version": dg.MetadataValue.int(load.rule_version),
         "rules_sha256": dg.MetadataValue.text(load.rules_digest),
+        **_compared(
+            stage.fingerprint,
+            f"{{}} columns equal at stage and table, {len(stage.source_columns)} of them at source"
+            " and extract, too",
+        ),
         **_rules(stage, staging),
         **_objects(stage.parts, stage.bytes, seconds, unchanged=unchanged),
     }
@@ -191,6 +203,31 @@ def column_schema(columns: "Sequence[Column]") -> dg.MetadataValue:
             [dg.TableColumn(c.name, str(c.type), description=c.comment or None) for c in columns]
         )
     )
+
+
+def _compared(found: Fingerprint | None, said: str) -> Metadata:
+    """Return a fingerprint with the sentence on it; nothing in references of earlier releases."""
+    if found is None:
+        return {}
+    groups = {name: group for group in found.groups for name in group.columns}
+    rows = [
+        {
+            "column": c.column,
+            "non_nulls": c.non_nulls,
+            "total": (groups[c.column].total if c.column in groups else c.total) or "",
+            "with": ", ".join(n for n in groups[c.column].columns if n != c.column)[:_LISTED]
+            if c.column in groups
+            else "",
+        }
+        for c in found.columns[:_SHOWN_COLUMNS]
+    ]
+    shown = {
+        "compared": dg.MetadataValue.text(said.format(len(found.columns))),
+        "fingerprint_sha256": dg.MetadataValue.text(found.digest),
+    }
+    if rows:
+        shown["fingerprint"] = dg.MetadataValue.table([dg.TableRecord(row) for row in rows])
+    return shown
 
 
 def _rules(stage: Stage, staging: Staging) -> Metadata:

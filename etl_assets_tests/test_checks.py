@@ -68,6 +68,14 @@ def test_the_check_fires_when_a_record_was_added_by_hand(platform: Platform) -> 
     assert not look_again(platform, "SP17").passed
 
 
+def test_the_check_fires_when_a_value_was_changed_by_hand(platform: Platform) -> None:
+    platform.load("SP17")
+    platform.warehouse_sql("UPDATE sales SET amount = amount + 1 WHERE sale_id = 3")
+    evaluation = look_again(platform, "SP17")
+    assert not evaluation.passed
+    assert "the sum of `amount` is" in (evaluation.description or "")
+
+
 def test_the_check_looks_at_its_own_slice_only(platform: Platform) -> None:
     platform.load("SP17", "SU17")
     platform.warehouse_sql("DELETE FROM sales WHERE campaign_key = 'SP17'")
