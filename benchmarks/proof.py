@@ -98,7 +98,7 @@ def nothing_proven() -> Iterator[None]:
         mock.patch.object(MysqlSnapshot, "fingerprint", lambda self, _names: print_of(self, ())),
         mock.patch("etl_assets.pipeline.prove_extract", return_value=None),
         mock.patch("etl_assets.pipeline.prove_rules", return_value=()),
-        mock.patch(module("rules.transform"), return_value=none),
+        mock.patch(module("rules.printing"), return_value=none),
         mock.patch(module("systems.warehouse_duckdb"), return_value=none),
     ):
         yield

@@ -221,7 +221,7 @@ def _compared(found: Fingerprint | None, said: str) -> Metadata:
         }
         for c in found.columns[:_SHOWN_COLUMNS]
     ]
-    shown = {
+    shown: Metadata = {
         "compared": dg.MetadataValue.text(said.format(len(found.columns))),
         "fingerprint_sha256": dg.MetadataValue.text(found.digest),
     }

@@ -59,6 +59,11 @@ class Ran:
     refusals: tuple[Refusal, ...]
     reshaped: int
 
+    @property
+    def left_out(self) -> int:
+        """The records that are not to be loaded."""
+        return self.total("filtered") + self.total("rejected")
+
     def total(self, outcome: str) -> int:
         """Return the records with an outcome."""
         return sum(count.records for count in self.counts if count.outcome == outcome)

@@ -1,7 +1,7 @@
 """Run a campaign's rules over its extract, and write CSV parts."""
 
 import secrets
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from etl_assets.core.csv_record import MAX_RECORD_BYTES, length_sql, may_be_too_
 from etl_assets.core.datasets import Dataset
 from etl_assets.core.errors import RuleError, StagingError
 from etl_assets.core.fingerprint import Fingerprint
-from etl_assets.core.fingerprint_groups import Group, groups_of
+from etl_assets.core.fingerprint_groups import Group
 from etl_assets.core.manifest import Extract, RuleCount
 from etl_assets.core.rules.chain import COMPUTED
 from etl_assets.core.rules.columns_used import untouched
@@ -30,7 +30,7 @@ from etl_assets.rules.engine import (
     read_extract,
     run,
 )
-from etl_assets.systems.fingerprint_duckdb import fingerprint_of
+from etl_assets.rules.printing import print_records
 
 _SAMPLES = 5
 
@@ -118,11 +118,9 @@ def transform(
             files, records = _write_parts(connection, compiled, extract, parquet, folder, token)
             if len(compiled.phases) == 1:
                 read_extract(connection, extract.columns, parquet)
-            whole = records == extract.records and not (
-                ran.total("filtered") or ran.total("rejected") or ran.reshaped
-            )
+            whole = records == extract.records and not (ran.left_out or ran.reshaped)
             as_read = untouched(rule_set, [c.name for c in extract.columns]) if whole else set()
-            made = _printed(connection, compiled, parquet, as_read, groups)
+            made = print_records(connection, compiled, parquet, as_read, groups)
         except duckdb.IOException as error:
             raise StagingError(
                 f"The parts of {dataset.name} for campaign {extract.campaign_key} could not be"
@@ -142,37 +140,6 @@ def transform(
         rule_counts=tuple(c for c in ran.counts if c.outcome != "failed"),
         null_token=token,
         fingerprint=made,
-    )
-
-
-def _printed(
-    connection: Connection,
-    compiled: CompiledRules,
-    parquet: Sequence[Path],
-    as_read: Collection[str],
-    groups: Iterable[Group],
-) -> Fingerprint:
-    """Return the fingerprint of the records to load.
-
-    That of columns which are as they were read is computed of the extract itself: so the table is
-    compared with what was read, past the rules, and in half the time.
-    """
-    direct = [c for c in compiled.columns if c.name in as_read and parquet]
-    others = [c for c in compiled.columns if c not in direct]
-    files = ", ".join(quote_literal(str(path)) for path in parquet)
-    relations = {
-        f"read_parquet([{files}])": direct,
-        f"({compiled.last.records()}) r": others,
-    }
-    prints = [
-        fingerprint_of(connection, columns, groups_of(columns, groups), relation)
-        for relation, columns in relations.items()
-        if columns
-    ]
-    return Fingerprint(
-        records=prints[0].records,
-        columns=tuple(column for found in prints for column in found.columns),
-        groups=tuple(group for found in prints for group in found.groups),
     )
 
 
