@@ -7,7 +7,7 @@ import dagster as dg
 
 from etl_assets.core.columns import Column
 from etl_assets.core.errors import StagingError
-from etl_assets.core.fingerprint import Fingerprint
+from etl_assets.core.fingerprint import Fingerprint, GroupPrint
 from etl_assets.core.manifest import Extract, Load, Part, Stage
 from etl_assets.core.rules.kept import rules_markdown
 from etl_assets.systems.protocols import Staging
@@ -211,14 +211,14 @@ def _compared(found: Fingerprint | None, said: str) -> Metadata:
         return {}
     groups = {name: group for group in found.groups for name in group.columns}
     rows = [
-        {
-            "column": c.column,
-            "non_nulls": c.non_nulls,
-            "total": (groups[c.column].total if c.column in groups else c.total) or "",
-            "with": ", ".join(n for n in groups[c.column].columns if n != c.column)[:_LISTED]
-            if c.column in groups
-            else "",
-        }
+        dg.TableRecord(
+            {
+                "column": c.column,
+                "non_nulls": c.non_nulls,
+                "total": (groups[c.column].total if c.column in groups else c.total) or "",
+                "together_with": _others(groups.get(c.column), c.column),
+            }
+        )
         for c in found.columns[:_SHOWN_COLUMNS]
     ]
     shown: Metadata = {
@@ -226,8 +226,12 @@ def _compared(found: Fingerprint | None, said: str) -> Metadata:
         "fingerprint_sha256": dg.MetadataValue.text(found.digest),
     }
     if rows:
-        shown["fingerprint"] = dg.MetadataValue.table([dg.TableRecord(row) for row in rows])
+        shown["fingerprint"] = dg.MetadataValue.table(rows)
     return shown
+
+
+def _others(group: GroupPrint | None, column: str) -> str:
+    return ", ".join(n for n in group.columns if n != column)[:_LISTED] if group else ""
 
 
 def _rules(stage: Stage, staging: Staging) -> Metadata:
