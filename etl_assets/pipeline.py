@@ -24,6 +24,7 @@ from etl_assets.core.manifest import (
     copy_manifest,
     inputs_digest,
 )
+from etl_assets.core.rules.columns_used import untouched
 from etl_assets.core.rules.kept import rules_text
 from etl_assets.core.rules.rule_set import RuleSet
 from etl_assets.kept import extract_manifest, new_id, stage_path
@@ -132,6 +133,7 @@ def stage(
     digest = inputs_digest(source_extract, rule_set.digest, bindings, dataset.load_digest, lookups)
     if previous and (previous.inputs_digest, previous.fallback) == (digest, fallback):
         return previous
+    as_read = untouched(rule_set, [c.name for c in source_extract.columns])
     staged_at = _now()
     load_id = new_id(staged_at)
     folder = f"stage/{dataset.name}/{campaign.key}/{load_id}"
@@ -144,7 +146,7 @@ def stage(
         }
         made = transform(
             dataset, source_extract, rule_set, bindings, extracted, scratch,
-            lookups=looked_up, groups=unchanged_groups(source_extract, rule_set),
+            lookups=looked_up, as_read=as_read, groups=unchanged_groups(source_extract, as_read),
         )  # fmt: skip
         parts = _name_parts(folder, made.files, "csv.zst")
         for part, file in zip(parts, made.files, strict=True):
@@ -189,7 +191,7 @@ def stage(
                 "Report the rule set; nothing was loaded.",
             )
         if not (left_out or made.reshaped):
-            names = prove_rules(dataset, source_extract, rule_set, made.fingerprint)
+            names = prove_rules(dataset, source_extract, as_read, made.fingerprint)
             staged = staged.model_copy(update={"source_columns": names})
         staging.put_text(f"{folder}/rules.yaml", rules_text(rule_set))
         staging.put_text(stage_path(staged), staged.model_dump_json(indent=2))

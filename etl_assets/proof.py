@@ -24,8 +24,6 @@ from etl_assets.core.fingerprint import (
 )
 from etl_assets.core.fingerprint_groups import Group, is_grouped
 from etl_assets.core.manifest import Extract
-from etl_assets.core.rules.columns_used import untouched
-from etl_assets.core.rules.rule_set import RuleSet
 from etl_assets.core.sql import quote_literal
 from etl_assets.rules.engine import engine
 from etl_assets.systems.fingerprint_duckdb import fingerprint_of
@@ -143,16 +141,16 @@ def prove_extract(
     return expected
 
 
-def unchanged_groups(extract: Extract, rule_set: RuleSet) -> list[Group]:
-    """Return the groups of the extract's fingerprint that come out of the rules as they went in."""
+def unchanged_groups(extract: Extract, as_read: Collection[str]) -> list[Group]:
+    """Return the groups of the extract's fingerprint whose columns no rule sets."""
     if extract.source_fingerprint is None:
         return []
-    same = untouched(rule_set, [c.name for c in extract.columns])
-    return [g.columns for g in extract.source_fingerprint.groups if same.issuperset(g.columns)]
+    groups = [group.columns for group in extract.source_fingerprint.groups]
+    return [group for group in groups if set(as_read).issuperset(group)]
 
 
 def prove_rules(
-    dataset: Dataset, extract: Extract, rule_set: RuleSet, staged: Fingerprint
+    dataset: Dataset, extract: Extract, as_read: Collection[str], staged: Fingerprint
 ) -> tuple[str, ...]:
     """Check that what no rule sets came out of the rules as the source has it.
 
@@ -166,8 +164,7 @@ def prove_rules(
     """
     if extract.source_fingerprint is None:
         return ()
-    same = untouched(rule_set, [c.name for c in extract.columns]) & staged.names
-    expected = extract.source_fingerprint.only(same)
+    expected = extract.source_fingerprint.only(set(as_read) & staged.names)
     said = differences(expected, staged.only(expected.names))
     if said:
         raise ProofError(

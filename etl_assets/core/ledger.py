@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 from etl_assets.core.errors import ProofError
 from etl_assets.core.fingerprint import Fingerprint, named_differences
+from etl_assets.core.fingerprint_groups import Group
 from etl_assets.core.manifest import Load, Stage
 from etl_assets.core.orders import Order
 from etl_assets.core.sql import column_list, quote_identifier, quote_table
@@ -123,21 +124,27 @@ def prove_load(stage: Stage, loaded: int) -> None:
 
 def prove_slice(
     stage: Stage,
-    found: Fingerprint,
-    singly: Callable[[Collection[str]], tuple[Fingerprint, Fingerprint]],
+    in_table: Callable[[Collection[str], Collection[Group]], Fingerprint],
+    in_parts: Callable[[Collection[str]], Fingerprint],
 ) -> None:
     """Check that a slice holds the values that were staged.
 
     Args:
         stage: What was loaded; without a fingerprint nothing is compared.
-        found: Of the slice, in the transaction of the load.
-        singly: Returns fingerprints of the staged parts and of the slice, see
-            `named_differences`.
+        in_table: Returns the slice's fingerprint of columns, in groups, in the transaction.
+        in_parts: Returns that of the staged parts, each column in a group of its own.
 
     Raises:
         ProofError: Naming the columns.
     """
-    said = named_differences(stage.fingerprint, found, singly) if stage.fingerprint else []
+    if stage.fingerprint is None:
+        return
+    found = in_table(stage.fingerprint.names, [g.columns for g in stage.fingerprint.groups])
+    said = named_differences(
+        stage.fingerprint,
+        found,
+        lambda names: (in_parts(names), in_table(names, [(name,) for name in names])),
+    )
     if said:
         more = f"; and {len(said) - _SHOWN} more" if len(said) > _SHOWN else ""
         raise ProofError(

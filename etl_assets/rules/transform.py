@@ -1,7 +1,7 @@
 """Run a campaign's rules over its extract, and write CSV parts."""
 
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,6 @@ from etl_assets.core.fingerprint import Fingerprint
 from etl_assets.core.fingerprint_groups import Group
 from etl_assets.core.manifest import Extract, RuleCount
 from etl_assets.core.rules.chain import COMPUTED
-from etl_assets.core.rules.columns_used import untouched
 from etl_assets.core.rules.compile import CompiledRules, compile_rules
 from etl_assets.core.rules.rule_set import RuleSet
 from etl_assets.core.sql import column_list, quote_identifier, quote_literal
@@ -78,6 +77,7 @@ def transform(
     folder: Path,
     *,
     lookups: Mapping[str, LookedUp] | None = None,
+    as_read: Collection[str] = (),
     groups: Iterable[Group] = (),
 ) -> Transformed:
     """Apply rules to the Parquet files of an extract and write CSV parts into a folder.
@@ -90,6 +90,7 @@ def transform(
         parquet: The extract's files.
         folder: Where to write.
         lookups: The extracts that rules look values up in, by dataset.
+        as_read: Columns that no rule sets.
         groups: Columns that the fingerprint is to have together.
 
     Raises:
@@ -118,9 +119,8 @@ def transform(
             files, records = _write_parts(connection, compiled, extract, parquet, folder, token)
             if len(compiled.phases) == 1:
                 read_extract(connection, extract.columns, parquet)
-            whole = records == extract.records and not (ran.left_out or ran.reshaped)
-            as_read = untouched(rule_set, [c.name for c in extract.columns]) if whole else set()
-            made = print_records(connection, compiled, parquet, as_read, groups)
+            same = () if ran.left_out or ran.reshaped else as_read
+            made = print_records(connection, compiled, parquet, same, groups)
         except duckdb.IOException as error:
             raise StagingError(
                 f"The parts of {dataset.name} for campaign {extract.campaign_key} could not be"

@@ -248,21 +248,13 @@ def _replace(
         )
     records = tables.count(connection, mine, key)
     prove_load(stage, records)
-    if stage.fingerprint:
 
-        def in_table(names: Collection[str], groups: Collection[Group]) -> Fingerprint:
-            columns = [c for c in stage.columns if c.name in names]
-            mine = "campaign_key = ?"
-            return fingerprint_of(connection, columns, groups, target, where=mine, bindings=key)
+    def in_table(names: Collection[str], groups: Collection[Group]) -> Fingerprint:
+        columns = [c for c in stage.columns if c.name in names]
+        mine = "campaign_key = ?"
+        return fingerprint_of(connection, columns, groups, target, where=mine, bindings=key)
 
-        def singly(names: Collection[str]) -> tuple[Fingerprint, Fingerprint]:
-            return (
-                fingerprint_of_parts(stage, files, names),
-                in_table(names, [(name,) for name in names]),
-            )
-
-        groups = [group.columns for group in stage.fingerprint.groups]
-        prove_slice(stage, in_table(stage.fingerprint.names, groups), singly)
+    prove_slice(stage, in_table, lambda names: fingerprint_of_parts(stage, files, names))
     return records, replaced
 
 

@@ -206,19 +206,16 @@ class RedshiftWarehouse:
         counted = f"SELECT count(*) FROM {self._target(stage.table)} WHERE campaign_key = %s"
         records = tables.count(cursor, counted, key)
         prove_load(stage, records)
-        if stage.fingerprint:
 
-            def in_table(names: Collection[str], groups: Collection[Group]) -> Fingerprint:
-                columns = [c for c in stage.columns if c.name in names]
-                return self._printed(cursor, stage.table, columns, groups, stage.campaign_key)
+        def in_table(names: Collection[str], groups: Collection[Group]) -> Fingerprint:
+            columns = [c for c in stage.columns if c.name in names]
+            return self._printed(cursor, stage.table, columns, groups, stage.campaign_key)
 
-            def singly(names: Collection[str]) -> tuple[Fingerprint, Fingerprint]:
-                with staging.fetch(stage.parts) as files:
-                    parts = fingerprint_of_parts(stage, files, names)
-                return parts, in_table(names, [(name,) for name in names])
+        def in_parts(names: Collection[str]) -> Fingerprint:
+            with staging.fetch(stage.parts) as files:
+                return fingerprint_of_parts(stage, files, names)
 
-            groups = [group.columns for group in stage.fingerprint.groups]
-            prove_slice(stage, in_table(stage.fingerprint.names, groups), singly)
+        prove_slice(stage, in_table, in_parts)
         return records, replaced
 
     def _printed(

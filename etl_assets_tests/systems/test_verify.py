@@ -1,5 +1,6 @@
 """A value that is not what was read must be found, on its way and ever after, and named."""
 
+import json
 import re
 from collections.abc import Iterator
 
@@ -13,6 +14,7 @@ from etl_assets.kept import stage_path
 from etl_assets.systems import duckdb_tables
 from etl_assets.systems.source_sqlite import SqliteSnapshot
 from etl_assets.verify import Verified, verify
+from etl_assets_tests.command_line import CommandLine
 from etl_assets_tests.small import Small
 from etl_assets_tests.systems.platforms import DuckDBPlatform, Platform, RedshiftPlatform
 
@@ -171,3 +173,18 @@ def test_a_text_changed_while_it_is_extracted_is_named_and_nothing_is_stored(
         platform.chain.extract()
     assert "remark" not in raised.value.message
     assert platform.settings().open_staging().objects() == []
+
+
+def test_the_command_says_what_differs_and_ends_with_1(small: Small) -> None:
+    small.write_dataset(DOCUMENT)
+    platform, command = DuckDBPlatform(small), CommandLine.of(small)
+    platform.chain.refresh()
+    done = command.run("verify", "--source")
+    assert done.returncode == 0, done.stderr
+    assert "sales SP17: equal, 14 records. The source is as it was at " in done.stdout
+    platform.write("UPDATE sales SET note = 'other' WHERE sale_id = 3")
+    done = command.run("verify", "--key", "SP17", "--json")
+    assert done.returncode == 1
+    (found,) = json.loads(done.stdout)
+    assert "the checksum of `note` is" in found["faults"][0]
+    assert "No table has a slice of campaign NO" in command.run("verify", "--key", "NO").stderr
