@@ -42,8 +42,7 @@ class Transformed:
         files: CSV parts, zstd; none when no record is left.
         rejects: A CSV of the rejected records, or None.
         columns: Of the parts, in order.
-        reshaped: Records that came (or went, when negative) because rules make several of one
-            or one of several.
+        reshaped: As `Ran`.
         null_token: Stands for NULL, unquoted.
         fingerprint: Of the records in the parts.
     """
@@ -119,8 +118,8 @@ def transform(
             files, records = _write_parts(connection, compiled, extract, parquet, folder, token)
             if len(compiled.phases) == 1:
                 read_extract(connection, extract.columns, parquet)
-            same = () if ran.left_out or ran.reshaped else as_read
-            made = print_records(connection, compiled, parquet, same, groups)
+            as_read = () if ran.left_out or ran.reshaped else as_read
+            made = print_records(connection, compiled, parquet, as_read, groups)
         except duckdb.IOException as error:
             raise StagingError(
                 f"The parts of {dataset.name} for campaign {extract.campaign_key} could not be"

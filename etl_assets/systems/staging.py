@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from etl_assets.core.errors import StagingError
-from etl_assets.core.manifest import Part
+from etl_assets.core.manifest import Part, Stage, copy_manifest
 from etl_assets.core.retention import StoredObject
-from etl_assets.systems.protocols import Check
+from etl_assets.systems.protocols import Check, Staging
 from etl_assets.systems.scratch import scratch_folder
 
 _SCRATCH = ".scratch"
@@ -172,3 +172,17 @@ def sha256_of(file: Path) -> str:
     """Return the SHA-256 of a file's bytes, in hexadecimal; memory is one block."""
     with file.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def prove_parts(stage: Stage, staging: Staging) -> None:
+    """Prove that manifest and parts are what was staged.
+
+    Raises:
+        StagingError: When one is missing, cut short or changed.
+    """
+    if staging.read_text(stage.copy_manifest) != copy_manifest(stage.parts, staging.uri):
+        raise StagingError(
+            f"The manifest {staging.uri(stage.copy_manifest)} was changed; the table is as it was.",
+            "Refresh the campaign with --force; it makes new objects.",
+        )
+    staging.verify(stage.parts)

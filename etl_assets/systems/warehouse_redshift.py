@@ -22,11 +22,11 @@ import psycopg2.extensions as pg
 from etl_assets.core import redshift_sql as sql
 from etl_assets.core.columns import Column
 from etl_assets.core.datasets import Dataset
-from etl_assets.core.errors import EtlError, StagingError, WarehouseError
+from etl_assets.core.errors import EtlError, WarehouseError
 from etl_assets.core.fingerprint import Fingerprint
 from etl_assets.core.fingerprint_groups import Group
 from etl_assets.core.ledger import prove_load, prove_prune, prove_slice, row_of
-from etl_assets.core.manifest import Load, Stage, copy_manifest
+from etl_assets.core.manifest import Load, Stage
 from etl_assets.core.orders import Order, after, check_over, describe_orders
 from etl_assets.core.reporting_views import Overlaps
 from etl_assets.core.sql import quote_identifier, quote_table
@@ -39,6 +39,7 @@ from etl_assets.systems.redshift_connect import RedshiftUrl, connect
 from etl_assets.systems.redshift_errors import explain, is_connection_lost
 from etl_assets.systems.redshift_load_error import describe_load_error, find_load_error
 from etl_assets.systems.redshift_publish import Publisher
+from etl_assets.systems.staging import prove_parts
 
 
 class RedshiftWarehouse:
@@ -264,7 +265,7 @@ class RedshiftWarehouse:
                 if is_connection_lost(error):
                     raise
                 connection.rollback()
-                _prove_parts(stage, staging)
+                prove_parts(stage, staging)
                 found = find_load_error(connection, since)
                 if found is None:
                     raise
@@ -274,7 +275,7 @@ class RedshiftWarehouse:
                     "Correct the value at the source, or say in a rule what happens to it.",
                 ) from error
             copied = tables.count(cursor, "SELECT pg_last_copy_count()")
-        _prove_parts(stage, staging)
+        prove_parts(stage, staging)
         connection.commit()
         return copied
 
@@ -291,20 +292,6 @@ class RedshiftWarehouse:
             raise explain(what, error) from error
         finally:
             connection.close()
-
-
-def _prove_parts(stage: Stage, staging: Staging) -> None:
-    """Prove that manifest and parts are what was staged.
-
-    Raises:
-        StagingError: When one is missing, cut short or changed.
-    """
-    if staging.read_text(stage.copy_manifest) != copy_manifest(stage.parts, staging.uri):
-        raise StagingError(
-            f"The manifest {staging.uri(stage.copy_manifest)} was changed; the table is as it was.",
-            "Refresh the campaign with --force; it makes new objects.",
-        )
-    staging.verify(stage.parts)
 
 
 def _now() -> dt.datetime:
