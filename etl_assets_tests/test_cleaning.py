@@ -4,6 +4,7 @@ import datetime as dt
 import json
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,14 @@ from etl_assets.clean_job import CLEAN_JOB
 from etl_assets.cleaning import find_removals, remove
 from etl_assets.cli import cli
 from etl_assets.core.manifest import Load
+from etl_assets.core.orders import order_for
 from etl_assets.definitions import build_defs
+from etl_assets.kept import stage_of
 from etl_assets.loading import load
 from etl_assets.pipeline import extract, stage
 from etl_assets.settings import Settings
 from etl_assets.systems.aws import Place
+from etl_assets_tests.chain import Chain
 from etl_assets_tests.small import DATASET, Small
 
 LATER = dt.timedelta(days=90)
@@ -72,6 +76,37 @@ def test_what_the_current_load_needs_survives_cleaning_and_can_be_loaded_again(
     assert folders(platform) == {extract_path, str(current.stage).rpartition("/")[0]}
     again = refresh(platform)
     assert again.records == current.records
+
+
+def test_a_stage_that_was_never_loaded_keeps_its_own_extract_and_no_other(
+    platform: Settings,
+) -> None:
+    """Its extract was looked for in another file than that which names it: all were kept."""
+    old, current = refresh(platform), refresh(platform)
+    chain = Chain(platform)
+    staged = chain.stage()
+    taken = chain.extract()
+    staging, warehouse = platform.open_staging(), platform.open_warehouse()
+    now = dt.datetime.now(dt.UTC) + LATER
+    found = find_removals(staging, warehouse, now=now, keep_loads=1, keep_days=30)
+    assert [r.folder.id for r in found if r.folder.kind == "extract"] == [old.extract_id]
+    remove(staging, found, found)
+    kept = {str(current.extract_id), staged.extract_id, taken.extract_id}
+    assert {path.rpartition("/")[2] for path in folders(platform) if "extract" in path} == kept
+
+
+def test_what_a_rollback_put_back_is_the_current_load_and_is_kept(platform: Settings) -> None:
+    first, _ = refresh(platform), refresh(platform)
+    staging, warehouse = platform.open_staging(), platform.open_warehouse()
+    back = order_for("rollback", platform.datasets["sales"], "SP17", "r1")
+    back = replace(back, stage=stage_of(first, staging), stage_path=first.stage)
+    warehouse.commit([back], staging)
+    now = dt.datetime.now(dt.UTC) + LATER
+    found = find_removals(staging, warehouse, now=now, keep_loads=1, keep_days=30)
+    remove(staging, found, found)
+    again = stage_of(first, staging)
+    assert again
+    staging.verify(again.parts)
 
 
 def test_what_was_loaded_since_it_was_shown_is_not_removed(platform: Settings) -> None:
