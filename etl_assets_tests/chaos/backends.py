@@ -113,6 +113,21 @@ class Backend:
         with DuckDBWarehouse(self.home / "warehouse.duckdb")._open(read_only=True) as embedded:
             return embedded.execute(sql).fetchall()
 
+    def write(self, sql: str) -> None:
+        """Run a statement on the warehouse behind the platform's back, and commit."""
+        if self.dsn:
+            with contextlib.closing(psycopg2.connect(self.dsn)) as connection:
+                connection.cursor().execute(sql)
+                connection.commit()
+            return
+        with DuckDBWarehouse(self.home / "warehouse.duckdb")._open(read_only=False) as embedded:
+            embedded.execute(sql)
+
+    @property
+    def kind(self) -> str:
+        """Of the warehouse: `duckdb` or `redshift`."""
+        return "redshift" if self.dsn else "duckdb"
+
     def slices(self) -> dict[str, tuple[set[str], list[Record]]]:
         """Return the load ids and the records of each key that the table has."""
         warehouse, dataset = self.settings().open_warehouse(), self.dataset

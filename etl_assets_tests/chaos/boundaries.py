@@ -13,7 +13,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import botocore.client
 import duckdb
@@ -82,7 +82,7 @@ class Boundaries:
 
     def _around_psycopg2(self) -> None:
         """Give connections whose statements and commits are counted: the C types cannot be changed."""
-        reach, connect = self.reach, psycopg2.connect
+        reach, connect = self.reach, cast("Any", psycopg2.connect)
 
         class Cursor(pg.cursor):
             def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002, ANN401

@@ -95,10 +95,10 @@ def leftovers_go(backend: Backend, *, keep_loads: int = 1) -> int:
     left = folders_of(staging.objects())
     for kind in ("extract", "stage"):
         for key in {folder.key for folder in left}:
-            mine = [folder for folder in left if (folder.kind, folder.key) == (kind, key)]
+            stored = [folder for folder in left if (folder.kind, folder.key) == (kind, key)]
             # The newest whole one is what an unchanged refresh refers to.
-            newest = max((f.path for f in mine if f.complete), default="")
-            surplus = {f.path for f in mine} - needed - {newest} - _made_from(backend, left)
+            newest = max((f.path for f in stored if f.complete), default="")
+            surplus = {f.path for f in stored} - needed - {newest} - _made_from(backend, left)
             assert not surplus or not rows.get(key), f"nothing needs {surplus}"
     return len(removed)
 

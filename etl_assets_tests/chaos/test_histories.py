@@ -170,7 +170,7 @@ def test_after_any_history_the_table_holds_what_the_model_says(
     small: Small, figures: Figures, *, long_form: bool
 ) -> None:
     History.figures, History.template = figures, small.home
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         History,
         settings=settings(
             max_examples=LONG if long_form else SHORT,
