@@ -6,7 +6,7 @@ another is newest by the time it is carried out.
 """
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -83,10 +83,9 @@ def load(
     """
 
     def attempt() -> Loaded:
+        rows = warehouse.loads(dataset=dataset.name, key=staged.campaign_key)
         records = warehouse.slices(dataset).get(staged.campaign_key, 0)
-        intent = intend(
-            dataset, staged, staging, warehouse, records=records, run_id=run_id, force=force
-        )
+        intent = intend(dataset, staged, staging, rows, records=records, run_id=run_id, force=force)
         if intent.order is None:
             return intent.outcome
         (row,) = warehouse.commit([intent.order], staging)
@@ -114,24 +113,24 @@ def intend(
     dataset: Dataset,
     staged: Stage,
     staging: Staging,
-    warehouse: Warehouse,
+    rows: Sequence[Load],
     *,
     records: int,
     run_id: str | None,
     force: bool,
 ) -> Intent:
-    """Return what is to be done with staged records, as the ledger is now; see `load`.
+    """Return what is to be done with staged records, as these rows say; see `load`.
 
     Args:
         dataset: Whose records they are.
         staged: What a refresh staged.
         staging: Where that is.
-        warehouse: Where the slice is.
-        records: Those the slice has, counted now.
+        rows: The key's rows of the ledger, newest first.
+        records: Those the slice has, counted after the rows were read: when they are those of
+            a later load, the order is refused, for it names the newest of these rows.
         run_id: The Dagster run that asks.
         force: See `decide`.
     """
-    rows = warehouse.loads(dataset=dataset.name, key=staged.campaign_key)
     standing = standing_of(rows)
     decision = decide(standing, staged, records=records, force=force)
     order = replace(order_load(staged, stage_path(staged), run_id=run_id), over=standing.newest)

@@ -108,10 +108,11 @@ def load_together(
     failed = [key for key, one in found.items() if one.error]
 
     def attempt() -> dict[str, Loaded]:
+        rows_of = {key: warehouse.loads(dataset=dataset.name, key=key) for key in stages}
         records = warehouse.slices(dataset)
         intents = {
             key: intend(
-                dataset, staged, staging, warehouse,
+                dataset, staged, staging, rows_of[key],
                 records=records.get(key, 0), run_id=run_id, force=force,
             )
             for key, staged in stages.items()

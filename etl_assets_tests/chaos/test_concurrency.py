@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
+from typing import cast
 
 import psycopg2
 import pytest
@@ -19,7 +20,9 @@ from etl_assets.core.manifest import Stage
 from etl_assets.core.orders import SupersededError, order_load
 from etl_assets.core.standing import standing_of
 from etl_assets.kept import stage_path
+from etl_assets.loading import load
 from etl_assets.systems import redshift_publish
+from etl_assets.systems.protocols import Warehouse
 from etl_assets.systems.redshift_errors import is_serialization_failure
 from etl_assets_tests.chaos import actions
 from etl_assets_tests.chaos.backends import Backend
@@ -142,6 +145,41 @@ def test_a_load_that_does_not_look_again_would_be_lost(fresh: Fresh) -> None:
     assert state_of(contents(backend)["SP17"]) == made[1][1]
     warehouse.commit([second], staging)  # whatever is there: the first one's records are gone
     assert state_of(contents(backend)["SP17"]) == made[2][1]
+
+
+class Interrupted:
+    """A warehouse where somebody else commits just after it was first read."""
+
+    def __init__(self, warehouse: Warehouse, other: Callable[[], object]) -> None:
+        self._warehouse, self._other = warehouse, other
+        self._read = False
+
+    def __getattr__(self, name: str) -> object:
+        method = getattr(self._warehouse, name)
+
+        def called(*args: object, **kwargs: object) -> object:
+            found = method(*args, **kwargs)
+            if not self._read:
+                self._read = True
+                self._other()
+            return found
+
+        return called
+
+
+def test_a_guard_judges_the_slice_that_is_there_when_another_load_came_in_between(
+    embedded: Backend,
+) -> None:
+    """Records were counted before the ledger was read: an empty load went past its guard."""
+    full = embedded.chain.stage()
+    embedded.small.run_sql("DELETE FROM sales")
+    empty = embedded.chain.stage()
+    settings = embedded.settings()
+    warehouse = Interrupted(settings.open_warehouse(), lambda: change_until_done(embedded, full))
+    done = load(
+        embedded.dataset, empty, settings.open_staging(), cast("Warehouse", warehouse), run_id=None
+    )
+    assert (done.status, embedded.chain.counts()) == ("held", {"SP17": 14})
 
 
 def disturb(dsn: str, done: threading.Event) -> int:
