@@ -116,7 +116,8 @@ def end_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     dead = list(instance.get_runs(filters))
     for run in dead:
         instance.report_run_failed(
-            run, "The process of this run was killed; nothing was committed."
+            run,
+            "The process of this run was killed; the table is as its last committed load left it.",
         )
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
     return [run.run_id for run in dead]

@@ -19,6 +19,8 @@ from etl_assets_tests.small import COUNTS, Small
 
 BEFORE_COMMIT = "etl_assets.systems.warehouse_duckdb:prove_load"
 IN_EXTRACT = "etl_assets.pipeline:_name_parts"
+IN_STAGE = "etl_assets.pipeline:transform"
+AFTER_COMMIT = "etl_assets.assets:load_metadata"
 STATUS = dg.DagsterRunStatus
 
 
@@ -122,7 +124,31 @@ def test_after_a_kill_the_next_refresh_ends_the_dead_run_and_succeeds(
     with command.instance() as instance:
         dead = instance.get_runs()[1]
         said = [e.message for e in instance.all_logs(dead.run_id) if e.is_dagster_event]
-    assert any("The process of this run was killed; nothing was committed." in m for m in said)
+    assert any("was killed; the table is as its last committed load left it." in m for m in said)
+
+
+@pytest.mark.parametrize(
+    ("where", "left", "status"),
+    [
+        (IN_EXTRACT, COUNTS["SP17"], "loaded"),
+        (IN_STAGE, COUNTS["SP17"], "loaded"),
+        (BEFORE_COMMIT, COUNTS["SP17"], "loaded"),
+        (AFTER_COMMIT, COUNTS["SP17"] - 1, "unchanged"),
+    ],
+)
+def test_wherever_a_refresh_is_killed_the_next_one_completes_it_once(
+    command: CommandLine, small: Small, where: str, left: int, status: str
+) -> None:
+    with command.paused(where, "refresh", "--key", "SP17") as paused:
+        paused.process.kill()
+        assert paused.end()[0] == -signal.SIGKILL
+    assert slices(small) == {"SP17": left}
+    again = command.run("refresh", "--key", "SP17", "--json")
+    assert again.returncode == 0, again.stderr
+    assert [r["status"] for r in json.loads(again.stdout)["results"]] == [status]
+    assert slices(small) == {"SP17": COUNTS["SP17"] - 1}
+    rows = small.settings().open_warehouse().loads()
+    assert [row.replaced_records for row in rows] == [COUNTS["SP17"], 0]
 
 
 def test_a_second_refresh_is_refused_while_one_runs_and_does_not_disturb_it(
