@@ -82,6 +82,9 @@ def _drop_tables(dsn: str) -> None:
     with contextlib.closing(psycopg2.connect(dsn)) as connection:
         connection.autocommit = True
         cursor = connection.cursor()
+        cursor.execute("SELECT viewname FROM pg_views WHERE schemaname = 'public'")
+        for (name,) in cursor.fetchall():
+            cursor.execute(f'DROP VIEW public."{name}" CASCADE')
         cursor.execute(
             "SELECT table_name FROM svv_columns WHERE table_schema = 'public' GROUP BY 1"
         )
