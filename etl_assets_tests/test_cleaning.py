@@ -88,7 +88,7 @@ def test_a_stage_that_was_never_loaded_keeps_its_own_extract_and_no_other(
     taken = chain.extract()
     staging, warehouse = platform.open_staging(), platform.open_warehouse()
     now = dt.datetime.now(dt.UTC) + LATER
-    found = find_removals(staging, warehouse, now=now, keep_loads=1, keep_days=30)
+    found = find_removals(staging, warehouse, now=now, datasets={}, keep_loads=1, keep_days=30)
     assert [r.folder.id for r in found if r.folder.kind == "extract"] == [old.extract_id]
     remove(staging, found, found)
     kept = {str(current.extract_id), staged.extract_id, taken.extract_id}
@@ -102,7 +102,7 @@ def test_what_a_rollback_put_back_is_the_current_load_and_is_kept(platform: Sett
     back = replace(back, stage=stage_of(first, staging), stage_path=first.stage)
     warehouse.commit([back], staging)
     now = dt.datetime.now(dt.UTC) + LATER
-    found = find_removals(staging, warehouse, now=now, keep_loads=1, keep_days=30)
+    found = find_removals(staging, warehouse, now=now, datasets={}, keep_loads=1, keep_days=30)
     remove(staging, found, found)
     again = stage_of(first, staging)
     assert again

@@ -96,7 +96,9 @@ def clean(backend: Backend, keep_loads: int = 1) -> list[Removal]:
     settings = backend.settings()
     staging, warehouse = settings.open_staging(), settings.open_warehouse()
     now = dt.datetime.now(dt.UTC) + LATER
-    found = find_removals(staging, warehouse, now=now, keep_loads=keep_loads, keep_days=30)
+    found = find_removals(
+        staging, warehouse, now=now, datasets={}, keep_loads=keep_loads, keep_days=30
+    )
     return remove(staging, found, found)
 
 
