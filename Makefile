@@ -1,7 +1,7 @@
 # make demo    the sample, refreshed and proven        make test   lint, types, tests
 # make ui      Dagster's UI on 127.0.0.1:3000          make bench  speed and memory
 # make demo-aws  the same through MariaDB, DynamoDB, S3 and a Redshift stand-in on this machine
-# make chaos     faults of every kind, in the long form (about half an hour)
+# make chaos     faults of every kind, in the long form (some hours on two cores)
 # make audit     known weaknesses of the dependencies; needs the network
 # make stack     those four systems, until Ctrl-C
 #

@@ -7,6 +7,7 @@ change, after which a refresh loads, keeps or removes the wrong records.
 import itertools
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,10 +40,11 @@ class History(RuleBasedStateMachine):
 
     figures: Figures
     template: Path
+    loaded: Mapping[str, list[Inputs]]
 
     @initialize()
     def begin(self) -> None:
-        """Take a copy of a small platform."""
+        """Take a copy of a small platform, on which each key was loaded twice."""
         self.folder = Path(tempfile.mkdtemp(prefix="history-"))
         shutil.copytree(self.template, self.folder / "home")
         self.backend = Backend(self.folder / "home")
@@ -50,6 +52,11 @@ class History(RuleBasedStateMachine):
         self.numbers = itertools.count(1)
         self.versions = itertools.count(1)
         self.ids: dict[tuple[str, Inputs], str] = {}
+        rows = ledger(self.backend)
+        for key, loads in self.loaded.items():
+            for inputs, row in zip(loads, reversed(rows[key]), strict=True):
+                self.ids[key, inputs] = row.load_id
+                self.model.slices[key] = self.model.refreshed(key, inputs)[1]
         self.changed = True
         self.figures.add("random histories")
 
@@ -169,7 +176,14 @@ class History(RuleBasedStateMachine):
 def test_after_any_history_the_table_holds_what_the_model_says(
     small: Small, figures: Figures, *, long_form: bool
 ) -> None:
-    History.figures, History.template = figures, small.home
+    backend, model = Backend(small.home), Model()
+    loaded: dict[str, list[Inputs]] = {key: [] for key in SEASONS}
+    for number in (10, 11):
+        backend.change_source(number)
+        for key in SEASONS:
+            loaded[key].append(model.inputs(backend, key))
+            actions.refresh(backend, key)
+    History.figures, History.template, History.loaded = figures, small.home, loaded
     run_state_machine_as_test(
         History,
         settings=settings(
