@@ -11,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from etl_assets.core import fingerprint_groups as groups
-from etl_assets.core.columns import Column
+from etl_assets.core.columns import Column, ColumnType
 from etl_assets.core.errors import StagingError
 from etl_assets.core.fingerprint import Fingerprint, differences, named_differences
 from etl_assets.proof import fingerprint_parquet
@@ -101,7 +101,8 @@ def test_parts_have_one_fingerprint_together(tmp_path: Path) -> None:
 
 @given(st.data())
 def test_two_records_that_exchange_a_cell_are_noticed(data: st.DataObject) -> None:
-    columns = [c for c in COLUMNS if c.type.is_text or c.type.name == "binary"]
+    kinds = ("varchar(40)", "binary", "varchar(9)")  # narrow enough for one group
+    columns = [Column(name=f"t{n}", type=ColumnType.parse(k)) for n, k in enumerate(kinds)]
     one, other = data.draw(
         st.lists(
             st.fixed_dictionaries({c.name: values(c.type) for c in columns}), min_size=2, max_size=2
