@@ -103,6 +103,12 @@ class MariaDBServer:
         """The reader's URL, without the password."""
         return f"mysql+pymysql://{self.reader}@127.0.0.1:{self.port}/{self.database}"
 
+    @property
+    def pid(self) -> int:
+        """The process, while it runs."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         """Make the data folder if there is none, start, and wait until it answers.
 
