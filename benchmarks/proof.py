@@ -8,28 +8,24 @@ Needs MariaDB; run with `python -m benchmarks.proof`.
 """
 
 import contextlib
-import datetime as dt
 import json
 import os
 import statistics
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.mysql_extract import build
-from etl_assets import pipeline
-from etl_assets.core.campaigns import Campaign
-from etl_assets.core.datasets import Dataset
 from etl_assets.core.fingerprint import Fingerprint
-from etl_assets.core.rules.rule_set import RuleSet
-from etl_assets.loading import load
-from etl_assets.settings import Settings
+from etl_assets.home import open_instance
+from etl_assets.refresh import Refresh
+from etl_assets.settings import VARIABLES, Settings
 from etl_assets.systems.source_mysql import MysqlSnapshot
 from etl_assets_tests.servers import MariaDBServer, ensure_packages
 
@@ -37,11 +33,19 @@ RUNS = int(os.environ.get("RUNS", "5"))
 COLUMNS, RECORDS = 600, 21_667
 MEASURES = 20
 AIM = 0.15
-WAYS: dict[str, dict[str, Any]] = {
-    "without proof": {"proven": False},
-    "proven": {},
-    "proven, all at the source": {"source_proof": "all"},
+CAMPAIGNS = "campaigns:\n  - {key: B1, name: B1, start: 2017-01-01, end: 2017-12-31}\n"
+DATASET = f"""\
+dataset: wide
+primary_key: [id]
+query: SELECT t.* FROM wide t
+measures: [{", ".join(f"c{n}" for n in range(MEASURES))}]
+source_proof: """
+WAYS = {
+    "without proof": (False, "named"),
+    "proven": (True, "named"),
+    "proven, all at the source": (True, "all"),
 }
+"""How each refresh is made: whether it is proven, and what the source sums."""
 
 Seconds = dict[str, list[tuple[float, float]]]
 """How it was refreshed: wall seconds, and CPU seconds of this process and MariaDB, per run."""
@@ -57,39 +61,35 @@ def main() -> None:
     ):
         build(server, "wide", COLUMNS, RECORDS)
         settings = Settings(
-            home=Path(folder), source_url=server.url, source_password=server.password
+            home=Path(folder),
+            datasets_folder=Path(folder) / "datasets",
+            source_url=server.url,
+            source_password=server.password,
         )
-        for number in range(RUNS + 1):
-            measured: Seconds = {}
-            for name, how in WAYS.items():
-                with timed(measured, name, server.pid):
-                    refresh(settings, number, **how)
-            if number:  # the first fills caches
-                for name, runs in measured.items():
-                    found.setdefault(name, []).extend(runs)
+        os.environ[VARIABLES["source_password"]] = server.password
+        write(settings.home / "registry/campaigns.yaml", CAMPAIGNS)
+        write(settings.datasets_folder / "wide.yaml", "")
+        with open_instance(settings) as instance:
+            for number in range(RUNS + 1):
+                measured: Seconds = {}
+                for name, (proven, source_proof) in WAYS.items():
+                    write(settings.datasets_folder / "wide.yaml", DATASET + source_proof)
+                    with contextlib.nullcontext() if proven else nothing_proven():
+                        refresh = Refresh(replace(settings), instance, force=True)
+                        with timed(measured, name, server.pid):
+                            ((result,),) = refresh.run(["B1"])
+                    if result.status != "loaded":
+                        raise SystemExit(result.error)
+                if number:  # the first fills caches
+                    for name, runs in measured.items():
+                        found.setdefault(name, []).extend(runs)
     show(found)
 
 
-def refresh(
-    settings: Settings, number: int, *, source_proof: str = "named", proven: bool = True
-) -> None:
-    """Extract, stage and load, whatever is unchanged."""
-    dataset = Dataset.model_validate(
-        {
-            "dataset": "wide",
-            "primary_key": ["id"],
-            "query": "SELECT t.* FROM wide t",
-            "measures": [f"c{n}" for n in range(MEASURES)],
-            "source_proof": source_proof,
-        }
-    )
-    campaign = Campaign(key="B1", name="", start=dt.date(2017, 1, 1), end=dt.date(2017, 12, 31))
-    staging, source = settings.open_staging(), settings.open_source()
-    with contextlib.nullcontext() if proven else nothing_proven():
-        made = pipeline.extract(dataset, campaign, source, staging, source_name="mysql")
-        staged = pipeline.stage(dataset, campaign, made, RuleSet(), staging)
-        warehouse = settings.open_warehouse()
-        load(dataset, staged, staging, warehouse, run_id=f"run-{number}", force=True)
+def write(file: Path, text: str) -> None:
+    """Write a document."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")
 
 
 @contextlib.contextmanager
