@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 from typing import Annotated, Literal
 
 import sqlglot
@@ -15,6 +14,7 @@ from etl_assets.core.errors import DocumentError, PermanentError
 from etl_assets.core.guards import Guards
 from etl_assets.core.keep import Keep
 from etl_assets.core.policies import Policies
+from etl_assets.core.readers import Owner, Reader
 from etl_assets.core.reporting_views import view_names
 from etl_assets.core.rules.kinds import Rule
 from etl_assets.core.rules.rule_set import RuleSet
@@ -73,13 +73,14 @@ class Dataset(BaseModel):
         sort_keys: The columns Redshift sorts the table by.
         late_after_minutes: A key that was not refreshed so long after a tick of the schedule
             is late; the check `no_key_is_failed_or_late` then fails.
+        readers: Who reads the table; shown at the end of the graph.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     dataset: DatasetName
     description: str = ""
-    owner: str | None = None
+    owner: Owner | None = None
     table: ColumnName = ""
     primary_key: tuple[ColumnName, ...] = Field(min_length=1)
     measures: tuple[ColumnName, ...] = ()
@@ -98,6 +99,7 @@ class Dataset(BaseModel):
     distribution_key: ColumnName | None = None
     sort_keys: tuple[ColumnName, ...] = ()
     late_after_minutes: int = Field(default=60, ge=1, le=1440)
+    readers: tuple[Reader, ...] = ()
 
     @field_validator("query")
     @classmethod
@@ -105,16 +107,12 @@ class Dataset(BaseModel):
         parse_select(query)
         return query.strip().rstrip(";").strip()
 
-    @field_validator("owner")
-    @classmethod
-    def _known_owner(cls, owner: str | None) -> str | None:
-        if owner and not re.fullmatch(r"team:[\w-]+|[^@\s]+@[^@\s]+\.[^@\s]+", owner):
-            raise ValueError("is neither `team:name` nor an e-mail address")
-        return owner
-
     @model_validator(mode="after")
     def _defaults(self) -> "Dataset":
         RuleSet(rules=self.rules)  # refuses two rules with one id
+        names = [reader.name for reader in self.readers]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two `readers` have the name `{twice[0]}`")
         if not self.table:
             object.__setattr__(self, "table", self.dataset)
         return self
@@ -220,7 +218,12 @@ def index_datasets(datasets: list[tuple[str, Dataset]]) -> dict[str, Dataset]:
 
 
 def _check_apart(source: str, dataset: Dataset, other: Dataset) -> None:
-    """Raise DocumentError when two datasets need one name in the warehouse."""
+    """Raise DocumentError when two datasets need one name, or describe a reader differently."""
+    theirs = {reader.name: reader for reader in other.readers}
+    for reader in dataset.readers:
+        if not reader.is_described_as(theirs.get(reader.name, reader)):
+            problem = f"the dataset {other.name} says otherwise of the reader `{reader.name}`"
+            raise DocumentError(source, [problem])
     if dataset.table == other.table:
         raise DocumentError(source, [f"another dataset loads the table `{dataset.table}`"])
     mine, others = ({d.table, *view_names(d.table)} for d in (dataset, other))

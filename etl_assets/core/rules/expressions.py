@@ -119,21 +119,21 @@ def render_expression(
         RuleError: When it cannot be parsed, names a column or parameter that is not there,
             or holds anything that is not allowed; with the place in the text.
     """
-    tree = _parse(text, where)
+    tree = parse_expression(text, where)
     written = list(tree.walk())
     for node in written:
         _check(node, columns, f"{where}{_place(node)}")
     named = sorted((node for node in written if isinstance(node, exp.Column)), key=_start)
     bound = tree.transform(lambda node: _bind(node, bindings, where))
     sql = str(bound.sql(dialect="duckdb", identify=True, comments=False))
-    again = list(_parse(sql, where).walk())
+    again = list(parse_expression(sql, where).walk())
     for node in again:  # sqlglot writes some calls as other ones
         _check(node, columns, where)
     return Rendered(
         text=text,
         sql=sql,
         columns=tuple(dict.fromkeys(node.name for node in named)),
-        can_fail=_can_fail(again),
+        can_fail=can_fail(again),
         compared=tuple(_compared(bound)),
     )
 
@@ -144,7 +144,9 @@ def named_columns(text: str) -> tuple[str, ...]:
     Raises:
         RuleError: When it cannot be parsed.
     """
-    found = [node for node in _parse(text, "Expression").walk() if isinstance(node, exp.Column)]
+    found = [
+        node for node in parse_expression(text, "Expression").walk() if isinstance(node, exp.Column)
+    ]
     return tuple(dict.fromkeys(node.name for node in sorted(found, key=_start)))
 
 
@@ -181,7 +183,7 @@ _SURE = (
 """What gives a value whatever it is given; a comparison of a text and a number does not."""
 
 
-def _can_fail(nodes: Iterable[exp.Expr]) -> bool:
+def can_fail(nodes: Iterable[exp.Expr]) -> bool:
     """Return whether one of the nodes may meet values it cannot be computed of."""
     return not all(isinstance(node, _SURE) for node in nodes)
 
@@ -195,8 +197,12 @@ def _place(node: exp.Expr) -> str:
     return ""
 
 
-def _parse(text: str, where: str) -> exp.Expr:
-    """Return the tree of one expression."""
+def parse_expression(text: str, where: str) -> exp.Expr:
+    """Return the tree of one expression; nothing in it is checked.
+
+    Raises:
+        RuleError: When it cannot be parsed.
+    """
     try:
         trees = sqlglot.parse(text, read="duckdb")
     except sqlglot.errors.SqlglotError as error:
