@@ -15,6 +15,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from etl_assets import pipeline
+from etl_assets.column_lineage import extract_lineage, stage_lineage, table_lineage
 from etl_assets.core.data_versions import campaign_version
 from etl_assets.core.datasets import Dataset
 from etl_assets.core.errors import PermanentError
@@ -23,6 +24,7 @@ from etl_assets.core.rules.rule_set import RuleSet
 from etl_assets.failures import reported_to_dagster
 from etl_assets.held import follows_source_result, follows_source_spec
 from etl_assets.kept import extract_manifest, stage_path
+from etl_assets.lineage import owners_of, tags_of
 from etl_assets.loading import load
 from etl_assets.metadata import (
     extract_metadata,
@@ -80,7 +82,8 @@ def _rds_extract(dataset: Dataset, settings: Settings) -> dg.AssetsDefinition:
         f" them in one snapshot, in Parquet.\n\n```sql\n{dataset.query}\n```",
         pool="source",
         group_name=dataset.name,
-        owners=_owners(dataset),
+        owners=owners_of(dataset.owner),
+        tags=tags_of(dataset),
     )
     def rds_extract(
         context: dg.AssetExecutionContext,
@@ -114,9 +117,12 @@ def _rds_extract(dataset: Dataset, settings: Settings) -> dg.AssetsDefinition:
                 f" {'are as they were' if unchanged else 'extracted'}"
             )
             return dg.MaterializeResult(
-                metadata=extract_metadata(
-                    made, store, path, seconds=time.monotonic() - started, unchanged=unchanged
-                ),
+                metadata={
+                    **extract_metadata(
+                        made, store, path, seconds=time.monotonic() - started, unchanged=unchanged
+                    ),
+                    **extract_lineage(dataset, made),
+                },
                 data_version=dg.DataVersion(made.data_version),
                 tags=read_version(
                     context.instance, CAMPAIGNS_KEY, campaign.key, campaign_version(campaign)
@@ -137,7 +143,8 @@ def _s3_staging_csv(dataset: Dataset, settings: Settings) -> dg.AssetsDefinition
         description=f"The records of {dataset.name} after the business rules, as CSV parts"
         " with a manifest, ready to load.",
         group_name=dataset.name,
-        owners=_owners(dataset),
+        owners=owners_of(dataset.owner),
+        tags=tags_of(dataset),
     )
     def s3_staging_csv(
         context: dg.AssetExecutionContext,
@@ -173,13 +180,16 @@ def _s3_staging_csv(dataset: Dataset, settings: Settings) -> dg.AssetsDefinition
                 f" ({made.filtered:,} filtered, {made.rejected:,} rejected)"
             )
             return dg.MaterializeResult(
-                metadata=stage_metadata(
-                    made,
-                    store,
-                    stage_path(made),
-                    seconds=time.monotonic() - started,
-                    unchanged=unchanged,
-                ),
+                metadata={
+                    **stage_metadata(
+                        made,
+                        store,
+                        stage_path(made),
+                        seconds=time.monotonic() - started,
+                        unchanged=unchanged,
+                    ),
+                    **stage_lineage(dataset, extract, made, store),
+                },
                 data_version=dg.DataVersion(made.inputs_digest),
                 tags=read_version(
                     context.instance,
@@ -205,7 +215,8 @@ def _redshift_table(dataset: Dataset, settings: Settings) -> dg.AssetsDefinition
         metadata={"dagster/table_name": dataset.table},
         pool="warehouse",
         group_name=dataset.name,
-        owners=_owners(dataset),
+        owners=owners_of(dataset.owner),
+        tags=tags_of(dataset),
         output_required=False,  # a load that is held materializes nothing
         check_specs=[follows_source_spec(key)],
     )
@@ -235,16 +246,19 @@ def _redshift_table(dataset: Dataset, settings: Settings) -> dg.AssetsDefinition
                 f"{since if made.status == 'unchanged' else ''}"
             )
             yield dg.MaterializeResult(
-                metadata=load_metadata(
-                    made.row,
-                    staged,
-                    store,
-                    manifest=stage_path(staged),
-                    warehouse_url=warehouse.url,
-                    table_records=table_records,
-                    seconds=time.monotonic() - started,
-                    unchanged=made.status == "unchanged",
-                ),
+                metadata={
+                    **load_metadata(
+                        made.row,
+                        staged,
+                        store,
+                        manifest=stage_path(staged),
+                        warehouse_url=warehouse.url,
+                        table_records=table_records,
+                        seconds=time.monotonic() - started,
+                        unchanged=made.status == "unchanged",
+                    ),
+                    **table_lineage(upstream, staged.columns),
+                },
                 data_version=dg.DataVersion(made.row.inputs_digest),
                 tags=inherited(
                     latest(context.instance, upstream, staged.campaign_key), rules_key(dataset)
@@ -272,7 +286,3 @@ def _lookups(
     return {
         name: required_reference(context, chain_keys(name)[0], Extract, staging) for name in names
     }
-
-
-def _owners(dataset: Dataset) -> list[str] | None:
-    return [dataset.owner] if dataset.owner else None

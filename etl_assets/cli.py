@@ -20,6 +20,7 @@ from rich.text import Text
 from etl_assets import __version__
 from etl_assets.commands.alerts import alerts as alerts_commands
 from etl_assets.commands.health import health as health_command
+from etl_assets.commands.lineage import lineage as lineage_command
 from etl_assets.commands.loads import loads as loads_commands
 from etl_assets.commands.overlaps import overlaps as overlaps_command
 from etl_assets.commands.registry import registry as registry_commands
@@ -258,6 +259,7 @@ def _progress_line(number: int, total: int, results: list[Any]) -> str:
     return f"[{number}/{total}] {results[0].key}: {', '.join(parts)} ({results[0].seconds:.1f} s)"
 
 
+cli.add_command(lineage_command)
 cli.add_command(overlaps_command)
 cli.add_command(alerts_commands)
 cli.add_command(health_command)

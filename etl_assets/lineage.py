@@ -1,21 +1,100 @@
-"""What Dagster only knows of: the source's tables."""
+"""What Dagster only knows of: the source's tables before the chains, views and readers after them."""
+
+from collections import defaultdict
+from collections.abc import Iterator
 
 import dagster as dg
 
+from etl_assets.core.datasets import Dataset
+from etl_assets.core.readers import Reader
+from etl_assets.core.reporting_views import BY_CAMPAIGN, DEDUPLICATED, view_name
 from etl_assets.settings import Settings
 from etl_assets.systems.connect import system_kind
 
+DATASET_TAG = "etl_assets/dataset"
+_SHOWS = {
+    BY_CAMPAIGN: "a record once per campaign that has it",
+    DEDUPLICATED: "each record once, as the campaign has it whose key sorts first",
+}
+
 
 def build_external_assets(settings: Settings) -> list[dg.AssetSpec]:
-    """Return a spec for every table a dataset reads."""
+    """Return a spec for every table a dataset reads, every view kept beside one, every reader."""
+    datasets = settings.datasets.values()
+    views = [view for dataset in datasets for view in _views(dataset, settings)]
+    return [*_sources(settings), *views, *_readers(settings)]
+
+
+def view_key(dataset: Dataset, kind: str) -> dg.AssetKey:
+    """Return the key of the asset that a view beside a dataset's table is."""
+    return dg.AssetKey([dataset.name, view_name(dataset.table, kind)])
+
+
+def tags_of(dataset: Dataset) -> dict[str, str]:
+    """Return the tags of everything that is of a dataset."""
+    return {DATASET_TAG: dataset.name}
+
+
+def owners_of(owner: str | None) -> list[str] | None:
+    """Return owners as Dagster takes them."""
+    return [owner] if owner else None
+
+
+def _sources(settings: Settings) -> Iterator[dg.AssetSpec]:
     kind = system_kind(settings.source_url)
-    tables = {name for d in settings.datasets.values() for name in d.source_tables}
-    return [
-        dg.AssetSpec(
+    readers: dict[str, list[str]] = defaultdict(list)
+    for dataset in settings.datasets.values():
+        for name in dataset.source_tables:
+            readers[name].append(dataset.name)
+    for name, of in sorted(readers.items()):
+        yield dg.AssetSpec(
             ["source", name],
             group_name="source",
             kinds={kind, "table"},
-            description=f"The table `{name}` of the source database.",
+            description=f"The table `{name}` of the source database, read by {', '.join(of)}.",
+            metadata={"dagster/table_name": name},
         )
-        for name in sorted(tables)
-    ]
+
+
+def _views(dataset: Dataset, settings: Settings) -> Iterator[dg.AssetSpec]:
+    for kind in (BY_CAMPAIGN, DEDUPLICATED):
+        yield dg.AssetSpec(
+            view_key(dataset, kind),
+            deps=[dg.AssetKey([dataset.name, "redshift_table"])],
+            group_name=dataset.name,
+            kinds={system_kind(settings.warehouse_url), "view"},
+            owners=owners_of(dataset.owner),
+            tags=tags_of(dataset),
+            description=f"{dataset.description}\n\nThe view `{view_name(dataset.table, kind)}`:"
+            f" {_SHOWS[kind]}. A load makes it with the table.",
+            metadata={"dagster/table_name": view_name(dataset.table, kind)},
+        )
+
+
+def _readers(settings: Settings) -> Iterator[dg.AssetSpec]:
+    """Yield each reader once, after everything it reads."""
+    found: dict[str, list[tuple[Dataset, Reader]]] = defaultdict(list)
+    for dataset in settings.datasets.values():
+        for reader in dataset.readers:
+            found[reader.name].append((dataset, reader))
+    for name, reads in sorted(found.items()):
+        reader = reads[0][1]
+        yield dg.AssetSpec(
+            ["reader", name],
+            deps=[_read_by(dataset, one) for dataset, one in reads],
+            group_name="readers",
+            kinds={reader.kind},
+            owners=owners_of(reader.owner),
+            description="\n\n".join([reader.description, *(_says(d, one) for d, one in reads)]),
+        )
+
+
+def _read_by(dataset: Dataset, reader: Reader) -> dg.AssetKey:
+    if reader.reads == "table":
+        return dg.AssetKey([dataset.name, "redshift_table"])
+    return view_key(dataset, reader.reads)
+
+
+def _says(dataset: Dataset, reader: Reader) -> str:
+    columns = ", ".join(f"`{name}`" for name in reader.columns) or "all columns"
+    return f"Reads {columns} of `{reader.place(dataset.table)}`."

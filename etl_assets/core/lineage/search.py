@@ -44,7 +44,7 @@ def find(
             "Write a column, a table's column as table.column, or the id of a rule.",
         )
     kind = min(found, key=lambda node: (not _is_column(node, target), ORDER.index(node.kind))).kind
-    return [node for node in found if node.kind == kind]
+    return sorted((node for node in found if node.kind == kind), key=lambda one: not one.column)
 
 
 def also(graph: Graph, target: str, found: Sequence[Node]) -> list[str]:

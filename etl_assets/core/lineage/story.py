@@ -75,7 +75,7 @@ class Story:
 
 def story(graph: Graph, node: Node) -> Story:
     """Return what is told of a node."""
-    records = records_of(node) if node.column else node
+    records = records_of(node)
     return Story(
         node=node,
         up=_branch(graph, node, None, set(), down=False),
