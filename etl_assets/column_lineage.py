@@ -4,8 +4,8 @@ Only what a value is made of or decided by is there, since Dagster's form knows 
 records and no campaigns; `etl-assets lineage` shows everything.
 """
 
-import contextlib
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 import dagster as dg
 
@@ -13,7 +13,7 @@ from etl_assets.core.columns import Column
 from etl_assets.core.datasets import Dataset
 from etl_assets.core.errors import DocumentError, StagingError
 from etl_assets.core.lineage.build import build_graph
-from etl_assets.core.lineage.graph import Graph, Kind, Node
+from etl_assets.core.lineage.graph import Graph, Node
 from etl_assets.core.manifest import Extract, Stage
 from etl_assets.core.rules.rule_set import RuleSet
 from etl_assets.core.rules.versions import read_rules
@@ -22,12 +22,14 @@ from etl_assets.systems.protocols import Staging
 
 COLUMN_LINEAGE = "dagster/column_lineage"
 
+NO_LINEAGE = "no_column_lineage"
+"""Why there is none; absent when there is."""
+
 
 def extract_lineage(dataset: Dataset, extract: Extract) -> dict[str, dg.MetadataValue]:
     """Return of each column of an extract the columns of the source, and the parameters."""
-    graph = _graph(dataset, RuleSet(), extract)
     names = [column.name for column in extract.columns]
-    return _shown(dataset, graph, "extract", dataset.name, names)
+    return _shown(dataset, RuleSet(), extract, Node("extract", dataset.name, ""), names)
 
 
 def stage_lineage(
@@ -38,15 +40,14 @@ def stage_lineage(
     It is that of the rules which were applied, as they are kept beside the parts; nothing when
     they are not there any more.
     """
-    applied = RuleSet()
     if stage.rules is None:
         return {}
-    with contextlib.suppress(StagingError, DocumentError):
+    try:
         applied = read_rules(staging.read_text(stage.rules), dataset.name)
-        graph = _graph(dataset, applied, extract)
-        names = [column.name for column in stage.columns]
-        return _shown(dataset, graph, "table", dataset.table, names)
-    return {}
+    except (StagingError, DocumentError):
+        return {}
+    names = [column.name for column in stage.columns]
+    return _shown(dataset, applied, extract, Node("table", dataset.table, ""), names)
 
 
 def table_lineage(staged: dg.AssetKey, columns: Sequence[Column]) -> dict[str, dg.MetadataValue]:
@@ -54,24 +55,24 @@ def table_lineage(staged: dg.AssetKey, columns: Sequence[Column]) -> dict[str, d
     return _metadata({c.name: [dg.TableColumnDep(staged, c.name)] for c in columns})
 
 
-def _graph(dataset: Dataset, rules: RuleSet, extract: Extract) -> Graph:
-    return build_graph(
-        {dataset.name: dataset},
-        {dataset.name: rules},
-        key=extract.campaign_key,
-        known={dataset.name: [column.name for column in extract.columns]},
-    )
-
-
 def _shown(
-    dataset: Dataset, graph: Graph, kind: Kind, place: str, names: Collection[str]
+    dataset: Dataset, rules: RuleSet, extract: Extract, place: Node, names: Collection[str]
 ) -> dict[str, dg.MetadataValue]:
+    """Return the lineage of a place's columns, or why there is none."""
+    try:
+        graph = build_graph(
+            {dataset.name: dataset},
+            {dataset.name: rules},
+            key=extract.campaign_key,
+            known={dataset.name: [column.name for column in extract.columns]},
+        )
+    except Exception as error:  # noqa: BLE001  (what is only shown must not fail what is loaded)
+        return {NO_LINEAGE: dg.MetadataValue.text(f"{type(error).__name__}: {error}")}
     found = {}
     for name in names:
-        before = dict.fromkeys(
-            dep for node in _before(graph, Node(kind, place, name)) if (dep := _dep(dataset, node))
-        )
-        found[name] = list(before)
+        before = _before(graph, replace(place, column=name))
+        deps = (_dep(dataset, node) for node in before)
+        found[name] = list(dict.fromkeys(dep for dep in deps if dep is not None))
     return _metadata(found)
 
 

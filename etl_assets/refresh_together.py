@@ -11,6 +11,7 @@ import dagster as dg
 
 from etl_assets import pipeline
 from etl_assets.assets import chain_keys
+from etl_assets.column_lineage import extract_lineage, stage_lineage, table_lineage
 from etl_assets.core.campaigns import Campaign
 from etl_assets.core.data_versions import campaign_version
 from etl_assets.core.datasets import Dataset
@@ -203,6 +204,7 @@ class _Reporter:
             tags = read_version(
                 self._context.instance, CAMPAIGNS_KEY, key, campaign_version(campaign)
             )
+            shown |= extract_lineage(self._dataset, one.extract)
             self._materialized(0, key, shown, one.extract.data_version, tags)
         if one.stage:
             unchanged = one.stage.load_id in self._known
@@ -212,6 +214,8 @@ class _Reporter:
             tags = read_version(
                 self._context.instance, rules_key(self._dataset), key, one.stage.rules_digest
             )
+            if one.extract:
+                shown |= stage_lineage(self._dataset, one.extract, one.stage, self._staging)
             self._materialized(1, key, shown, one.stage.inputs_digest, tags)
         if one.stage and one.loaded:
             self._report_load(key, one.stage, one.loaded, records)
@@ -233,6 +237,7 @@ class _Reporter:
             tags = inherited(
                 latest(self._context.instance, self._keys[1], key), rules_key(self._dataset)
             )
+            shown |= table_lineage(self._keys[1], staged.columns)
             self._materialized(2, key, shown, loaded.row.inputs_digest, tags)
         else:
             self._context.log.warning(f"{key}: {loaded.reason}")

@@ -134,7 +134,7 @@ def _misfits(dataset: Dataset, columns: Sequence[str]) -> Iterator[str]:
             if name not in columns:
                 yield (
                     f"the reader {reader.name} uses the column `{name}`, which the table has not"
-                    f"{nearest(name, columns)}."
+                    f"{nearest(name, columns) or '.'}"
                 )
         if reader.reads == DEDUPLICATED and not set(dataset.primary_key) <= set(columns):
             yield (
