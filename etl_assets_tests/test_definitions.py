@@ -30,6 +30,11 @@ TABLES = {
     for table in ("campaign_descriptions", "campaign_households", "coupon_redemptions", "coupons",
                   "demographics", "products", "transactions")
 }  # fmt: skip
+BEHIND = {
+    f"{dataset}/{dataset}_{view}"
+    for dataset in ("campaign_sales", "campaign_redemptions")
+    for view in ("by_campaign", "deduplicated")
+} | {f"reader/{name}" for name in ("campaign-sales", "coupon-response", "sales-of-the-season")}
 REGISTRY = {
     "registry/campaigns",
     "registry/campaign_sales_rules",
@@ -73,7 +78,7 @@ def test_definitions_load_without_network_and_without_writing_anything(tmp_path:
 
 def test_the_asset_keys_are_those_people_know(defs: dg.Definitions) -> None:
     keys = {key.to_user_string() for key in defs.resolve_asset_graph().get_all_asset_keys()}
-    assert keys == CHAINS | TABLES | REGISTRY
+    assert keys == CHAINS | TABLES | REGISTRY | BEHIND
 
 
 def test_each_chain_runs_from_source_and_registry_to_the_table(defs: dg.Definitions) -> None:
@@ -192,7 +197,10 @@ def test_a_new_dataset_is_one_file_and_gives_one_chain(small: Small) -> None:
                         "more")  # fmt: skip
     graph = build_defs(small.settings()).resolve_asset_graph()
     added = {k.to_user_string() for k in graph.get_all_asset_keys() if k.path[0] == "more"}
-    assert added == {"more/rds_extract", "more/s3_staging_csv", "more/redshift_table"}
+    assert added == {
+        "more/rds_extract", "more/s3_staging_csv", "more/redshift_table",
+        "more/more_by_campaign", "more/more_deduplicated",
+    }  # fmt: skip
     job = build_defs(small.settings()).resolve_job_def(REFRESH_JOB)
     assert "more__redshift_table" in job.graph.node_dict
 

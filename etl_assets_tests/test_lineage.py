@@ -286,6 +286,14 @@ def test_the_page_shows_both_ways_and_escapes_what_it_is_given(
     assert text.count("<ul>") == text.count("</ul>")
 
 
+def test_the_readmes_example_is_what_the_sample_gives(tmp_path: Path) -> None:
+    sample.build_registry(tmp_path / "registry")
+    done = CommandLine(tmp_path).run("lineage", "products.brand", "--down")
+    shown, _, _ = done.stdout.partition("\nWhat it reaches")
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    assert f"lineage products.brand --down\n{shown}…\n" in readme
+
+
 def test_an_unknown_column_is_one_sentence(command: CommandLine) -> None:
     done = command.run("lineage", "amonut")
     assert done.returncode == 1

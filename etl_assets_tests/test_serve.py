@@ -155,6 +155,7 @@ def test_the_ui_serves_the_graph_runs_the_daemon_and_leaves_no_process(
     assert partitioned == {
         "registry/campaigns": True, "registry/sales_rules": True, "source/sales": False,
         "sales/rds_extract": True, "sales/s3_staging_csv": True, "sales/redshift_table": True,
+        "sales/sales_by_campaign": False, "sales/sales_deduplicated": False,
     }  # fmt: skip
 
     (location,) = ask(port, INSTIGATORS)["workspaceOrError"]["locationEntries"]  # type: ignore[index]

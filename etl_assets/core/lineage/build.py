@@ -115,8 +115,8 @@ def _made(dataset: Dataset, rules: RuleSet, names: Sequence[str], *, whole: bool
     walk = Walk(dataset.name, names, dataset.primary_key, known=whole)
     for rule in rules.rules:
         walk.apply(rule)
-    columns = [*walk.now, *LOAD_COLUMNS]
-    edges = [*walk.edges, *_table(dataset, walk.now, walk.records), *_readers(dataset, columns)]
+    columns = [*walk.columns, *LOAD_COLUMNS]
+    edges = [*walk.edges, *_table(dataset, walk.columns, walk.records), *_readers(dataset, columns)]
     used = {edge.before for edge in edges if edge.before.kind == "extract"}
     lazy = sorted(n.column for n in used if n.place == dataset.name)
     return _Made(
@@ -160,8 +160,8 @@ def _from_source(after: Node, origins: Origins) -> Iterator[Edge]:
         yield Edge(before, after, how, "" if how == "value" else "in the query", part.sure)
 
 
-def _table(dataset: Dataset, now: Mapping[str, Node], records: Node) -> Iterator[Edge]:
-    for name, node in now.items():
+def _table(dataset: Dataset, columns: Mapping[str, Node], records: Node) -> Iterator[Edge]:
+    for name, node in columns.items():
         yield Edge(node, Node("table", dataset.table, name))
     yield Edge(records, Node("table", dataset.table, RECORDS))
     yield Edge(Node("parameter", CAMPAIGNS, _KEY), Node("table", dataset.table, _KEY))

@@ -39,7 +39,7 @@ class Walk:
     """Follows the columns of an extract from rule to rule.
 
     Attributes:
-        now: The node of each column after the last rule, in order.
+        columns: The node of each column after the last rule, in order.
         records: Of which records there are.
         edges: What was found.
         alone: Columns that are made of nothing.
@@ -58,10 +58,10 @@ class Walk:
         """
         self._dataset = dataset
         self._known = known
-        self.now = {name: Node("extract", dataset, name) for name in columns}
+        self.columns = {name: Node("extract", dataset, name) for name in columns}
         self.records = Node("extract", dataset, RECORDS)
         self._named_by = [
-            self._column(name) for name in primary_key if name in self.now or not known
+            self._column(name) for name in primary_key if name in self.columns or not known
         ]
         self.edges: list[Edge] = []
         self.alone: list[Node] = []
@@ -72,7 +72,7 @@ class Walk:
         Raises:
             RuleError: When it names a column that is not there.
         """
-        made = columns_set(rule, list(self.now))
+        made = columns_set(rule, list(self.columns))
         match rule:
             case Select() | Drop():
                 self._leave_out(rule)
@@ -96,7 +96,7 @@ class Walk:
             case Derive():
                 return self._expression(rule.expression)
             case Flag():
-                own: Parts = [(self.now[name], "value")] if name in self.now else []
+                own: Parts = [(self.columns[name], "value")] if name in self.columns else []
                 return [*own, *deciding(self._expression(rule.when))]
             case Lookup():
                 return [
@@ -145,26 +145,26 @@ class Walk:
             self._edge(before, made, how, says(rule, name))
         if not parts:
             self.alone.append(made)
-        self.now[name] = made
+        self.columns[name] = made
 
     def _rename(self, rule: Rename) -> None:
         for old in rule.columns:
             self._column(old)
-        earlier, self.now = self.now, {}
+        earlier, self.columns = self.columns, {}
         for old, node in earlier.items():
             if old in rule.columns:
                 self._set(rule, rule.columns[old], [(node, "value")])
             else:
-                self.now[old] = node
+                self.columns[old] = node
 
     def _leave_out(self, rule: Select | Drop) -> None:
         names = self._matching(rule.columns)
         if isinstance(rule, Drop):
-            names = [name for name in self.now if name not in names]
-        for name, node in self.now.items():
+            names = [name for name in self.columns if name not in names]
+        for name, node in self.columns.items():
             if name not in names:
                 self._edge(node, self._node(rule, name), "value", "leaves it out")
-        self.now = {name: self.now[name] for name in names}
+        self.columns = {name: self.columns[name] for name in names}
 
     def _keep(self, rule: Filter | Dedupe | Assert) -> None:
         """A rule that leaves the columns as they are, and decides about records."""
@@ -221,8 +221,8 @@ class Walk:
 
     def _unpivot(self, rule: Unpivot) -> None:
         turned = self._matching(rule.columns)
-        nodes = [self.now[name] for name in turned]
-        self.now = {name: node for name, node in self.now.items() if name not in turned}
+        nodes = [self.columns[name] for name in turned]
+        self.columns = {name: node for name, node in self.columns.items() if name not in turned}
         self._set(rule, rule.name, [])
         self._set(rule, rule.value, each(nodes, "value"))
         if rule.nulls == "drop":
@@ -240,24 +240,24 @@ class Walk:
         self._decide(rule, [*each(sums, "checks"), *each(by, "decides")])
         for name, parts in figures.items():
             self._set(rule, name, parts)
-        self.now = {name: self.now[name] for name in (*rule.by, *rule.metrics)}
+        self.columns = {name: self.columns[name] for name in (*rule.by, *rule.metrics)}
         self._named_by = by
 
     def _matching(self, patterns: Sequence[str]) -> list[str]:
         for pattern in patterns:
             if "*" not in pattern and "?" not in pattern:
                 self._column(pattern)
-        return matching(patterns, list(self.now))
+        return matching(patterns, list(self.columns))
 
     def _column(self, name: str) -> Node:
         """Return the node of a column as the last rule left it."""
-        if name not in self.now and self._known:
+        if name not in self.columns and self._known:
             raise RuleError(
                 f"The rules of {self._dataset} name the column `{name}`, which is not there"
-                f"{nearest(name, self.now)}.",
+                f"{nearest(name, self.columns)}.",
                 "Try them with `etl-assets rules lint`.",
             )
-        return self.now.setdefault(name, Node("extract", self._dataset, name))
+        return self.columns.setdefault(name, Node("extract", self._dataset, name))
 
     def _other(self, rule: Lookup, name: str) -> Node:
         if rule.table:
