@@ -259,16 +259,11 @@ def _progress_line(number: int, total: int, results: list[Any]) -> str:
     return f"[{number}/{total}] {results[0].key}: {', '.join(parts)} ({results[0].seconds:.1f} s)"
 
 
-cli.add_command(lineage_command)
-cli.add_command(overlaps_command)
-cli.add_command(alerts_commands)
-cli.add_command(health_command)
-cli.add_command(loads_commands)
-cli.add_command(registry_commands)
-cli.add_command(rules_commands)
-cli.add_command(staging_commands)
-cli.add_command(verify_command)
-cli.add_command(why_command)
+for _command in (
+    lineage_command, overlaps_command, alerts_commands, health_command, loads_commands,
+    registry_commands, rules_commands, staging_commands, verify_command, why_command,
+):  # fmt: skip
+    cli.add_command(_command)
 
 
 def main() -> None:
