@@ -200,6 +200,14 @@ def test_a_name_that_may_be_of_two_tables_is_said_and_not_guessed() -> None:
     )  # fmt: skip
 
 
+def test_a_name_inside_a_subquery_may_be_of_the_table_outside() -> None:
+    query = "SELECT (SELECT MAX(b.v) FROM b WHERE b.a_id = id) AS m FROM a"
+    assert said(query, "m") == {
+        "b.v": "value", "b.a_id": "decides", "b.id": "decides?", "a.id": "decides?",
+    }  # fmt: skip
+    assert query_lineage(query, {"a": ["id"], "b": ["a_id", "v"]}).notes == ()
+
+
 def test_a_star_is_said_and_columns_of_the_one_table_behind_it_are_known_by_name() -> None:
     found = query_lineage("SELECT t.*, u.v FROM t JOIN u ON u.i = t.i")
     assert not found.is_complete

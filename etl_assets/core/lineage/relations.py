@@ -123,8 +123,16 @@ class Scope:
                 found = self.relations[alias].column(name)
                 return (found, True) if found is not None else (NOTHING, False)
         elif (here := self._unqualified(name)) is not None:
+            outside, there = self.outer.column(name) if self.outer else (NOTHING, False)
+            if there and not self._is_listed(name):  # a table nobody listed may have it, or not
+                return unsure(together(here, outside)), True
             return here, True
         return self.outer.column(name, alias) if self.outer else (NOTHING, False)
+
+    def _is_listed(self, name: str) -> bool:
+        """Return whether a column of that name is certainly here."""
+        listed = any(name in relation.columns for relation in self.relations.values())
+        return listed or name in self.shared or name in self.aliases
 
     def _unqualified(self, name: str) -> Origins | None:
         if name in self.shared:
