@@ -161,8 +161,12 @@ def test_the_ui_serves_the_graph_runs_the_daemon_and_leaves_no_process(
     (location,) = ask(port, INSTIGATORS)["workspaceOrError"]["locationEntries"]  # type: ignore[index]
     assert location["name"] == "etl_assets"
     (repository,) = location["locationOrLoadError"]["repositories"]
-    assert [s["scheduleState"]["status"] for s in repository["schedules"]] == ["RUNNING"] * 2
-    assert [s["sensorState"]["status"] for s in repository["sensors"]] == ["RUNNING"]
+    assert [s["scheduleState"]["status"] for s in repository["schedules"]] == ["RUNNING"] * 3
+    assert {s["name"]: s["sensorState"]["status"] for s in repository["sensors"]} == {
+        "registry_sensor": "RUNNING",
+        "health_sensor": "RUNNING",
+        "alerts_sensor": "STOPPED",  # nobody is to be told
+    }
 
     assert listening(port) == {"127.0.0.1"}, "It has no log-in."
     until(lambda: {"SCHEDULER", "SENSOR", "QUEUED_RUN_COORDINATOR"} <= healthy_daemons(port))
