@@ -19,6 +19,7 @@ from etl_assets.kept import new_id, stage_of, stage_path
 from etl_assets.systems.protocols import Staging, Warehouse
 
 _REASON_CHARACTERS = 1024
+_ATTEMPTS = 5
 Done = TypeVar("Done")
 
 
@@ -100,13 +101,12 @@ def decided_anew(attempt: Callable[[], Done]) -> Done:
     Raises:
         SupersededError: When that happened to the last attempt, too.
     """
-    for last in (False, False, True):
+    for _ in range(_ATTEMPTS - 1):
         try:
             return attempt()
         except SupersededError:
-            if last:
-                raise
-    raise AssertionError  # the last attempt returns or raises
+            continue
+    return attempt()
 
 
 def intend(

@@ -5,18 +5,18 @@ committed, nothing is done and it is made anew, a few times. The source is never
 """
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from etl_assets.core.datasets import Dataset
 from etl_assets.core.errors import PermanentError, StagingError, WarehouseError
 from etl_assets.core.manifest import Kind, Load, Stage
-from etl_assets.core.orders import Order, SupersededError, order_for
+from etl_assets.core.orders import Order, order_for
 from etl_assets.core.standing import Standing, keeps, standing_of, waits
 from etl_assets.kept import new_id, stage_of
+from etl_assets.loading import decided_anew
 from etl_assets.systems.protocols import Staging, Warehouse
 
-_ATTEMPTS = 5
 _LISTED = 5
 _REASON_BYTES, _NAME_BYTES = 1024, 256
 """What the ledger's columns hold."""
@@ -66,25 +66,25 @@ class Decisions:
         The next refresh does not undo it while source and rules are what they are; with
         `hold`, none does until the key is released.
         """
-        return _tried_again(
+        return decided_anew(
             lambda: self._roll_back(dataset, key, load_id, reason=reason, hold=hold)
         )
 
     def approve(self, dataset: Dataset, key: str, load_id: str) -> Decided:
         """Load what a guard holds; the id is that of the hold."""
-        return _tried_again(lambda: self._approve(dataset, key, load_id))
+        return decided_anew(lambda: self._approve(dataset, key, load_id))
 
     def refuse(self, dataset: Dataset, key: str, load_id: str, *, reason: str = "") -> Decided:
         """End a guard's hold; what it held is not loaded by itself any more."""
-        return _tried_again(lambda: self._refuse(dataset, key, load_id, reason=reason))
+        return decided_anew(lambda: self._refuse(dataset, key, load_id, reason=reason))
 
     def hold(self, dataset: Dataset, key: str, reason: str) -> Decided:
         """Keep the slice as it is, whatever comes, until it is released."""
-        return _tried_again(lambda: self._hold(dataset, key, reason=reason))
+        return decided_anew(lambda: self._hold(dataset, key, reason=reason))
 
     def release(self, dataset: Dataset, key: str, *, reason: str = "") -> Decided:
         """End the hold of a person, whoever that was."""
-        return _tried_again(lambda: self._release(dataset, key, reason=reason))
+        return decided_anew(lambda: self._release(dataset, key, reason=reason))
 
     def _roll_back(
         self, dataset: Dataset, key: str, load_id: str, *, reason: str, hold: bool
@@ -268,15 +268,6 @@ def _others(rows: Iterable[Load]) -> str:
     listed = ", ".join(f"{row.load_id} ({row.records:,} records)" for row in loads[:_LISTED])
     more = f" and {len(loads) - _LISTED} earlier ones" if len(loads) > _LISTED else ""
     return f"Choose one of {listed}{more}; `etl-assets loads` lists them."
-
-
-def _tried_again(decide: Callable[[], Decided]) -> Decided:
-    for _ in range(_ATTEMPTS - 1):
-        try:
-            return decide()
-        except SupersededError:
-            continue
-    return decide()
 
 
 def _cut(text: str, size: int) -> str:

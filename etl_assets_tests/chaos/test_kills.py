@@ -26,9 +26,9 @@ from etl_assets_tests.chaos.judging import (
 )
 from etl_assets_tests.small import Small
 
-AT_MOST = {"duckdb": {"refresh": 40}, "redshift": {"refresh": 6}}
+AT_MOST = {"duckdb": {"refresh": 24}, "redshift": {"refresh": 4}}
 """Steps that the short form kills at, by backend and operation."""
-_OTHERWISE = {"duckdb": 6, "redshift": 2}
+_OTHERWISE = {"duckdb": 4, "redshift": 1}
 
 
 @dataclass(frozen=True)
