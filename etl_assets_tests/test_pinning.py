@@ -19,7 +19,7 @@ from etl_assets.registry_sync import push
 from etl_assets.resources import REVISION_TAG
 from etl_assets.systems.registry_dynamodb import DynamoDBRegistry
 from etl_assets_tests.dagster_fixtures import Platform, open_platform
-from etl_assets_tests.small import CAMPAIGNS, COUNTS, Small
+from etl_assets_tests.small import CAMPAIGNS, COUNTS, MAY_BE_EMPTIED, Small
 from etl_assets_tests.systems.registry_writes import AT
 
 FEW = "version: 1\nrules:\n  - {id: some, kind: filter, keep: quantity = 1}\n"
@@ -141,6 +141,7 @@ def test_the_command_line_pins_what_it_read(
 
 def test_a_run_reads_the_files_once(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rules that are written between extract and stage wait for the next run."""
+    platform.small.write_dataset(MAY_BE_EMPTIED)
     original = pipeline.extract
 
     def write_and_extract(*args: object, **kwargs: object) -> Extract:

@@ -202,8 +202,8 @@ def is_transient(error: Exception) -> bool:
 
 
 def _meaning(error: Exception) -> Meaning | None:
-    response: dict[str, Any] = getattr(error, "response", {})
-    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    response: dict[str, Any] | None = getattr(error, "response", None)
+    status = (response or {}).get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     kinds = [
         kind.__name__ for kind in type(error).__mro__ if kind.__module__.startswith("botocore")
     ]

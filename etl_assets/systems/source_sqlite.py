@@ -62,16 +62,19 @@ class SqliteSource:
     @contextlib.contextmanager
     def snapshot(self, dataset: Dataset, bindings: dict[str, Scalar]) -> Iterator["SqliteSnapshot"]:
         """Open a read transaction on the file; see `Source.snapshot`."""
-        with self.moment() as moment, moment.snapshot(dataset, bindings) as opened:
-            yield opened
+        with self._connect() as connection:
+            connection.exec_driver_sql("BEGIN")
+            with SqliteMoment(connection).snapshot(dataset, bindings) as opened:
+                yield opened
 
     @contextlib.contextmanager
     def moment(self) -> Iterator["SqliteMoment"]:
         """Open a read transaction on the file; see `Source.moment`."""
         with self._connect() as connection:
-            connection.exec_driver_sql("BEGIN")
-            # The transaction sees the file as it is at its first read.
-            connection.exec_driver_sql("SELECT 1 FROM sqlite_schema LIMIT 1")
+            with _explained("The source cannot be read"):
+                connection.exec_driver_sql("BEGIN")
+                # The transaction sees the file as it is at its first read.
+                connection.exec_driver_sql("SELECT 1 FROM sqlite_schema LIMIT 1")
             yield SqliteMoment(connection)
 
     @contextlib.contextmanager
@@ -117,7 +120,9 @@ class SqliteMoment:
     @contextlib.contextmanager
     def snapshot(self, dataset: Dataset, bindings: dict[str, Scalar]) -> Iterator["SqliteSnapshot"]:
         """Begin a query; see `Moment.snapshot`."""
-        with _explained(dataset, bindings):
+        with _explained(
+            f"The query of {dataset.name} failed for campaign {bindings['campaign_key']}"
+        ):
             yield SqliteSnapshot(self._connection, dataset, bindings)
 
 
@@ -284,13 +289,12 @@ def _decimals(values: Sequence[Any], kind: ColumnType) -> pa.Array:
 
 
 @contextlib.contextmanager
-def _explained(dataset: Dataset, bindings: dict[str, Scalar]) -> Iterator[None]:
+def _explained(what: str) -> Iterator[None]:
     """Turn the driver's errors into sentences; statement and values stay out of them."""
     try:
         yield
     except (sa.exc.DBAPIError, sqlite3.Error) as error:
         cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
-        what = f"The query of {dataset.name} failed for campaign {bindings['campaign_key']}"
         code = getattr(cause, "sqlite_errorcode", None)
         meaning = meaning_of("SQLite", code, (code or 0) & _PRIMARY)
         if meaning and meaning.transient:

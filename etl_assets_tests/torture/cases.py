@@ -18,6 +18,7 @@ _LOGIN = "systems/test_redshift_connect.py::test_"
 _MYSQL = "systems/test_source_mysql.py::test_"
 _MYSQL_LOGIN = "systems/test_source_mysql_login.py::test_"
 _PIPELINE = "test_pipeline.py::test_"
+_HELD = "test_held.py::test_"
 _REDSHIFT = "systems/test_warehouse_redshift.py::test_"
 _SQL = "core/test_redshift_sql.py::test_"
 _TORTURE = "torture/test_torture.py::test_"
@@ -148,10 +149,12 @@ _ROWS = (
          f"{_REDSHIFT}a_part_with_other_values_loads_and_is_found_out_before_the_commit",
          f"{_PIPELINE}a_stage_whose_counts_are_wrong_is_not_loaded")),
     (36, "emptied-key", "a key without records, or a query that broke", "stale records stay, or the table is wiped",
-     "airbyte 73715, 39039; sling", "empty only when the snapshot's COUNT(*) is 0", (
-         f"{_PIPELINE}a_key_that_is_empty_at_the_source_empties_its_slice_and_no_other",
-         f"{_PIPELINE}a_source_query_that_fails_leaves_the_old_slice"),
-     "a key that shrinks is loaded, however much; only the removal of keys is guarded"),
+     "airbyte 73715, 39039; sling", ("empty only when the snapshot's COUNT(*) is 0, and somebody approved it or the dataset allows it;"
+     " a guard holds a key that shrinks by more than it says"), (
+         f"{_PIPELINE}a_key_that_is_empty_at_the_source_empties_its_slice_and_no_other_where_it_may",
+         f"{_HELD}a_load_that_a_guard_holds_leaves_the_slice_and_fails_the_check",
+         f"{_HELD}guards_are_those_of_the_dataset",
+         f"{_PIPELINE}a_source_query_that_fails_leaves_the_old_slice")),
     (37, "hidden-load-error", "COPY meets a bad value", "check stl_load_errors", "airbyte 77643",
      "file, line, column, value and record are named", (
          f"{_REDSHIFT}a_text_too_long_for_redshift_names_file_line_column_value_and_record",
@@ -174,8 +177,9 @@ _ROWS = (
      "streamed; ten times the records take no more memory",
      ("systems/test_source_mysql_memory.py::test_memory_does_not_grow_with_the_records",)),
     (42, "moving-source", "a record changes while keys are read", "one key has it old, the other new", "",
-     "a consistent snapshot per key", (f"{_MYSQL}the_snapshot_does_not_move_while_others_write",),
-     "two keys are two snapshots, moments apart"),
+     "a consistent snapshot per key, or with `together` one for all keys of a refresh", (
+         f"{_MYSQL}the_snapshot_does_not_move_while_others_write",
+         "test_together.py::test_all_keys_are_read_as_of_one_moment")),
     (43, "half-a-registry", "DynamoDB pages, stale reads, decimals", "rules missing without a word", "boto3 966",
      "every page, consistent, of one revision", (
          f"{_DYNAMODB}every_page_is_read_also_after_one_without_items", f"{_DYNAMODB}every_read_is_consistent",
