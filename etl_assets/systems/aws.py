@@ -164,6 +164,8 @@ def _refuse_unfinished(
     head = operation_model.http["method"] == "HEAD"
     if status == _NO_CONTENT or (head and status >= _ERROR):
         return  # has no body that could be missing
+    if head and operation_model.name != "HeadObject":
+        return  # tells no length of anything
     length = response_dict["headers"].get("Content-Length", "")
     if head or not isinstance(body, bytes):  # a stream is measured while it is read
         whole = length.isdigit()
