@@ -26,9 +26,9 @@ from etl_assets_tests.chaos.judging import (
 )
 from etl_assets_tests.small import Small
 
-AT_MOST = {"duckdb": {"refresh": 24}, "redshift": {"refresh": 4}}
+AT_MOST = {"duckdb": {"refresh": 14}, "redshift": {"refresh": 3}}
 """Steps that the short form kills at, by backend and operation."""
-_OTHERWISE = {"duckdb": 4, "redshift": 1}
+_OTHERWISE = {"duckdb": 3, "redshift": 1}
 
 
 @dataclass(frozen=True)
