@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg2
@@ -13,6 +15,9 @@ from etl_assets_tests.standins.conftest import Connect
 from etl_assets_tests.standins.redshift import RedshiftStandin
 
 VIEW = "CREATE OR REPLACE VIEW {}.v AS SELECT {} FROM {}.t WITH NO SCHEMA BINDING"
+
+TOLD = re.compile(r"could not open relation with OID \d+")
+"""What a cluster says of a relation that another session replaced."""
 
 
 @pytest.fixture
@@ -65,6 +70,29 @@ def test_a_late_binding_view_follows_its_table(cursor: Any, schema: str) -> None
     cursor.execute("DROP TABLE t")
     with pytest.raises(psycopg2.errors.UndefinedTable):
         cursor.execute("SELECT * FROM v")
+
+
+def test_sessions_that_replace_one_view_at_once_are_told_to_look_again(
+    connect: Connect, cursor: Any, schema: str
+) -> None:
+    cursor.execute(VIEW.format(schema, "*", schema))
+    sessions = [connect() for _ in range(3)]
+    for session in sessions:
+        session.autocommit = True
+
+    def replace(session: Any) -> set[str]:
+        said = set()
+        for n in range(60):
+            try:
+                session.cursor().execute(VIEW.format(schema, f"a, n, {n} AS x", schema))
+            except psycopg2.Error as error:
+                said.add(str(error).splitlines()[0])
+        return said
+
+    with ThreadPoolExecutor(len(sessions)) as pool:
+        said = set().union(*pool.map(replace, sessions))
+    assert all(TOLD.search(text) for text in said), said
+    assert rows(cursor, "SELECT a, n FROM v") == [("x", 1)]
 
 
 def test_a_bound_view_is_in_its_tables_way(cursor: Any) -> None:

@@ -148,6 +148,9 @@ BEGIN
             RAISE duplicate_table USING MESSAGE = format('relation %s already exists', name);
         END IF;
         SELECT relowner, relacl INTO owner, rights FROM pg_class WHERE oid = old;
+        IF NOT FOUND THEN  -- another session replaced it meanwhile
+            RAISE undefined_table USING MESSAGE = format('could not open relation with OID %s', old);
+        END IF;
         IF coalesce(obj_description(old, 'pg_class'), '') NOT LIKE 'late-binding: %' THEN
             kept := redshift_standin.columns_of(old);  -- a bound view's columns cannot change
         END IF;
