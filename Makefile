@@ -29,8 +29,11 @@ demo-aws: .venv/.dev
 stack: .venv/.dev
 	@$(BIN)/python -m etl_assets_tests.standins.stack
 
+# Modules of tests on two cores; the servers they need are installed before.
+WORKERS ?= 2
 test: lint
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m etl_assets_tests.standins.install
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 chaos: .venv/.dev
 	@$(BIN)/python -m pytest etl_assets_tests/chaos --chaos=long -s

@@ -11,6 +11,21 @@ from etl_assets_tests.standins.server import CACHE, Server, install
 VERSION = "1.5.33"
 
 
+def install_ministack() -> str:
+    """Install MiniStack if it is not there; return its program.
+
+    Raises:
+        StandinError: When that fails, with the end of what it wrote.
+    """
+    folder = CACHE / f"ministack-{VERSION}"
+    python = folder / "bin" / "python"
+    install("A virtual environment", [sys.executable, "-m", "venv", str(folder)], proof=python)
+    program = folder / "bin" / "ministack"
+    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    install("MiniStack", [*pip, f"ministack=={VERSION}"], proof=program)
+    return str(program)
+
+
 class MiniStack(Server):
     """One MiniStack process on 127.0.0.1; a subclass names its services."""
 
@@ -18,13 +33,7 @@ class MiniStack(Server):
 
     def command(self) -> list[str]:
         """Install MiniStack on demand and return its command."""
-        folder = CACHE / f"ministack-{VERSION}"
-        python = folder / "bin" / "python"
-        install("A virtual environment", [sys.executable, "-m", "venv", str(folder)], proof=python)
-        program = folder / "bin" / "ministack"
-        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        install("MiniStack", [*pip, f"ministack=={VERSION}"], proof=program)
-        return [str(program)]
+        return [install_ministack()]
 
     def environment(self) -> dict[str, str]:
         """Return what MiniStack reads: its port, address and folders."""
