@@ -33,8 +33,9 @@ def print_records(
     Raises:
         duckdb.Error: When a file cannot be read.
     """
-    direct = [c for c in compiled.columns if c.name in as_read and parquet]
-    others = [c for c in compiled.columns if c not in direct]
+    same = set(as_read) if parquet else set()
+    direct = [c for c in compiled.columns if c.name in same]
+    others = [c for c in compiled.columns if c.name not in same]
     files = ", ".join(quote_literal(str(path)) for path in parquet)
     relations = {
         f"read_parquet([{files}])": direct,
