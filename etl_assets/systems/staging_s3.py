@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from etl_assets.core.errors import EtlError, StagingError
 from etl_assets.core.manifest import Part
@@ -35,6 +35,8 @@ from etl_assets.systems.staging import sha256_of
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
+
+T = TypeVar("T")
 
 LARGEST_PUT = 5 << 30
 """What one PutObject takes, in bytes."""
@@ -140,10 +142,14 @@ class S3Staging:
     def read_text(self, path: str) -> str:
         """Return a small text; see `Staging.read_text`."""
         key = self._key(path)
+
+        def read() -> bytes:
+            return self.client.get_object(Bucket=self.place.name, Key=key)["Body"].read()
+
         with self._explained("Reading", path):
-            body = self.client.get_object(Bucket=self.place.name, Key=key)["Body"].read()
+            text = self._read_again(read)
         try:
-            return body.decode("utf-8")
+            return text.decode("utf-8")
         except UnicodeDecodeError as error:
             raise StagingError(
                 f"The staged object {self.uri(path)} was changed: it is not text.", _AGAIN
@@ -160,24 +166,31 @@ class S3Staging:
             yield files
 
     def _fetch_one(self, part: Part, target: Path) -> None:
-        from botocore.exceptions import HTTPClientError, IncompleteReadError
-
         key = self._key(part.path)
-        size, sha256 = 0, ""
+
+        def save() -> tuple[int, str]:
+            answer = self.client.get_object(Bucket=self.place.name, Key=key)
+            size = answer["ContentLength"]
+            return size, _save(answer["Body"], target) if size == part.bytes else ""
+
         with self._explained("Reading", part.path):
-            for pause in (*BODY.pauses(_CHANCE.uniform), None):
-                answer = self.client.get_object(Bucket=self.place.name, Key=key)
-                size = answer["ContentLength"]
-                if size != part.bytes:
-                    break
-                try:
-                    sha256 = _save(answer["Body"], target)
-                    break
-                except (HTTPClientError, IncompleteReadError):  # boto3 tries no body again
-                    if pause is None:
-                        raise
-                    self._pause(pause)
+            size, sha256 = self._read_again(save)
         self._compare(part, size, sha256)
+
+    def _read_again(self, read: Callable[[], T]) -> T:
+        """Return what a reading of a body returns; boto3 tries a request again, but no body."""
+        from botocore.exceptions import (
+            IncompleteReadError,
+            ReadTimeoutError,
+            ResponseStreamingError,
+        )
+
+        for pause in BODY.pauses(_CHANCE.uniform):
+            try:
+                return read()
+            except (IncompleteReadError, ReadTimeoutError, ResponseStreamingError):
+                self._pause(pause)
+        return read()
 
     def verify(self, parts: Sequence[Part]) -> None:
         """Prove objects by the size and SHA-256 that S3 keeps of them; see `Staging.verify`."""

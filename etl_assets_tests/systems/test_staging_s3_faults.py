@@ -1,10 +1,12 @@
 """S3 fails in ways a folder does not: busy, cut off, answered too late, or refusing."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from etl_assets.core.errors import StagingError, TransientError
+from etl_assets.core.manifest import Part
 from etl_assets.systems import staging_s3
 from etl_assets.systems.aws import Place
 from etl_assets.systems.staging_s3 import S3Staging
@@ -18,6 +20,10 @@ def is_put(request: Request) -> bool:
 
 def is_get(request: Request) -> bool:
     return request.method == "GET"
+
+
+def text_of(staging: S3Staging, part: Part) -> bytes:
+    return staging.read_text(part.path).encode()
 
 
 BUSY = [s3_error(503, "SlowDown"), s3_error(500, "InternalError"), Answer(503), Answer(502)]
@@ -127,12 +133,14 @@ def test_a_wrong_checksum_is_refused_by_s3(
     assert s3_staging.objects() == []
 
 
-def test_a_download_that_is_cut_off_is_begun_again(
-    proxied_staging: tuple[S3Staging, Proxy],
+@pytest.mark.parametrize("read", [fetched, text_of])
+def test_what_is_read_and_cut_off_is_begun_again(
+    proxied_staging: tuple[S3Staging, Proxy], read: Callable[[S3Staging, Part], bytes]
 ) -> None:
     staging, proxy = proxied_staging
-    part = put(staging)
-    cuts = [100, len(CONTENT) - 1]
+    content = b"a text " * 10_000
+    part = put(staging, content)
+    cuts = [100, len(content) - 1]
 
     def cut(_proxy: Proxy, request: Request) -> Answer | None:
         if is_get(request) and cuts:
@@ -140,7 +148,7 @@ def test_a_download_that_is_cut_off_is_begun_again(
         return None
 
     proxy.fault = cut
-    assert fetched(staging, part) == CONTENT
+    assert read(staging, part) == content
     assert proxy.count("GET") == 3
 
 
