@@ -7,7 +7,6 @@ test holds our documents to it; another plants a fault and sees it found.
 import json
 import re
 import shlex
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import get_args
@@ -17,19 +16,13 @@ import pytest
 
 from etl_assets.cli import cli
 from etl_assets.core.columns import TYPES
-from etl_assets.core.datasets import parse_dataset
-from etl_assets.core.documents import Document
-from etl_assets.core.errors import EtlError
-from etl_assets.core.registry import parse_campaigns, parse_entries
 from etl_assets.core.rules.expressions import FUNCTIONS
 from etl_assets.core.rules.kinds import Rule
-from etl_assets.core.rules.rule_set import RuleSet
 from etl_assets.core.rules.schema import rule_set_schema
-from etl_assets.home import open_instance
-from etl_assets.refresh import Refresh
-from etl_assets.settings import PACKAGED_DATASETS, VARIABLES, Settings
+from etl_assets.settings import VARIABLES
 
 ROOT = Path(__file__).parent.parent
+SETTINGS = "docs/reference/settings.md"
 Pages = Mapping[str, str]
 """Path below the root: text."""
 
@@ -50,12 +43,6 @@ def code_pieces(text: str) -> Iterator[str]:
             yield line
         else:
             yield from re.findall(r"`([^`]+)`", line)
-
-
-def yaml_blocks(text: str) -> list[tuple[str, str]]:
-    """Return the YAML examples: the file their first line names, and the text."""
-    blocks = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
-    return [(block.partition("\n")[0].removeprefix("# "), block) for block in blocks]
 
 
 def wrong_make_targets(pages: Pages, makefile: str) -> list[str]:
@@ -120,23 +107,10 @@ def _options(command: click.Command) -> list[str]:
     return [o for p in command.params for o in p.opts if o.startswith("--")] + ["--help"]
 
 
-def missing_commands(readme: str, root: click.Command) -> list[str]:
-    """Return commands and options that the README's table leaves out."""
-    missing = []
-    for name, command in commands_of(root).items():
-        row = re.search(rf"^\| `etl-assets {name}\b[^|]*", readme, re.MULTILINE)
-        options = [o for o in _options(command) if o != "--help"]
-        if row is None:
-            missing.append(name)
-        else:
-            missing += [f"{name} {o}" for o in options if not re.search(rf"{o}\b", row[0])]
-    return missing
-
-
 def wrong_variables(pages: Pages) -> list[str]:
-    """Return environment variables named that do not exist, or that README leaves out."""
+    """Return environment variables named that do not exist, or that the reference leaves out."""
     named = {v for text in pages.values() for v in re.findall(r"\bETL_ASSETS_[A-Z_]+", text)}
-    in_table = set(re.findall(r"^\| `(ETL_ASSETS_[A-Z_]+)`", pages["README.md"], re.MULTILINE))
+    in_table = set(re.findall(r"^\| `(ETL_ASSETS_[A-Z_]+)`", pages[SETTINGS], re.MULTILINE))
     return sorted((named - {*VARIABLES.values()}) | ({*VARIABLES.values()} - in_table))
 
 
@@ -171,10 +145,10 @@ def missing_files(pages: Pages, root: Path) -> list[str]:
     return sorted(name for name in named if not any((place / name).exists() for place in places))
 
 
-def missing_rule_kinds(readme: str) -> list[str]:
-    """Return rule kinds without a row in the README's table."""
+def missing_rule_kinds(page: str) -> list[str]:
+    """Return rule kinds without a row in the page's table."""
     kinds = [get_args(m.model_fields["kind"].annotation)[0] for m in get_args(get_args(Rule)[0])]
-    return [kind for kind in kinds if f"\n| `{kind}` |" not in readme]
+    return [kind for kind in kinds if f"\n| `{kind}` |" not in page]
 
 
 def wrong_type_rows(architecture: str) -> list[str]:
@@ -194,35 +168,6 @@ def wrong_functions(rules: str) -> list[str]:
     listed = re.search(r"and these functions:\s+<!-- functions -->\n([^<]+)<", rules)
     named = set(re.findall(r"`(\w+)`", listed[1])) if listed else set()
     return sorted(named ^ FUNCTIONS.keys())
-
-
-def wrong_examples(readme: str) -> list[str]:
-    """Return what the real parsers say against the YAML examples."""
-    wrong = []
-    for name, text in yaml_blocks(readme):
-        try:
-            wrong += _parse_example(name, text)
-        except EtlError as error:
-            wrong.append(f"{name}: {error}")
-    return wrong
-
-
-def _parse_example(name: str, text: str) -> list[str]:
-    """Parse one example as what its file name says; return what is wrong short of an error."""
-    if name.startswith("etl_assets/datasets/"):
-        dataset = parse_dataset(text, name)
-        return [] if dataset.name == Path(name).stem else [f"{name} has {dataset.name}"]
-    document = Document(text, name)
-    if name.endswith("registry/campaigns.yaml"):
-        _, problems = parse_campaigns(document, [p.stem for p in PACKAGED_DATASETS.glob("*.yaml")])
-        return [f"{name}: {problem}" for problem in problems.values()]
-    if name.endswith("registry/calendar.yaml"):
-        parse_entries(document, [f"CJ{n:02}" for n in range(1, 28)])
-        return []
-    if "registry/rules/" in name:
-        document.validate(RuleSet, document.data)
-        return []
-    return [f"{name!r} is no file that an example can be of"]
 
 
 def test_every_make_target_that_is_named_exists() -> None:
@@ -249,19 +194,12 @@ def test_a_command_or_option_that_does_not_exist_is_found(piece: str, problem: s
     assert wrong_commands({"a": f"Try `{piece}`."}, cli) == [problem]
 
 
-def test_every_command_and_option_is_in_the_table_of_the_readme() -> None:
-    readme = our_pages()["README.md"]
-    assert missing_commands(readme, cli) == []
-    assert missing_commands(readme.replace("[--force] ", "", 1), cli) == ["refresh --force"]
-    assert missing_commands(readme.replace("| `etl-assets doctor", "| `"), cli) == ["doctor"]
-
-
 def test_the_environment_variables_are_those_of_the_settings() -> None:
     pages = our_pages()
     assert wrong_variables(pages) == []
     invented = {**pages, "docs/new.md": "Set ETL_ASSETS_COLOUR."}
     assert wrong_variables(invented) == ["ETL_ASSETS_COLOUR"]
-    forgotten = {**pages, "README.md": pages["README.md"].replace("| `ETL_ASSETS_HOME`", "| ")}
+    forgotten = {**pages, SETTINGS: pages[SETTINGS].replace("| `ETL_ASSETS_HOME`", "| ")}
     assert wrong_variables(forgotten) == ["ETL_ASSETS_HOME"]
 
 
@@ -290,10 +228,10 @@ def test_the_schema_for_editors_is_that_of_the_models() -> None:
     assert written != rule_set_schema()
 
 
-def test_every_kind_of_rule_has_a_row_in_the_readme() -> None:
-    readme = our_pages()["README.md"]
-    assert missing_rule_kinds(readme) == []
-    assert missing_rule_kinds(readme.replace("| `cast` |", "| |")) == ["cast"]
+def test_every_kind_of_rule_has_a_row_in_its_table() -> None:
+    page = our_pages()["docs/rules.md"]
+    assert missing_rule_kinds(page) == []
+    assert missing_rule_kinds(page.replace("| `cast` |", "| |")) == ["cast"]
 
 
 def test_the_documented_types_are_those_of_the_type_table() -> None:
@@ -306,76 +244,3 @@ def test_the_documented_functions_are_those_that_rules_may_call() -> None:
     page = our_pages()["docs/rules.md"]
     assert wrong_functions(page) == []
     assert wrong_functions(page.replace("`abs`", "`absolute`")) == ["abs", "absolute"]
-
-
-def test_the_examples_of_the_readme_parse() -> None:
-    readme = our_pages()["README.md"]
-    assert len(yaml_blocks(readme)) == 4
-    assert wrong_examples(readme) == []
-
-
-@pytest.mark.parametrize(
-    ("right", "wrong", "found"),
-    [
-        ("start: 2017-08-01", "start: 2017-02-30", "is not a date that exists"),
-        ("  2017-12-26: [CJ15, CJ18]", "  2017-12-26: [CJ51]", "no campaign has the key CJ51"),
-        ("kind: derive", "kind: drive", "var/registry/rules/campaign_sales.yaml"),
-        ("primary_key: [coupon_upc", "primary_kee: [coupon_upc", "did you mean `primary_key`"),
-        ("dataset: campaign_coupons", "dataset: coupons", "has coupons"),
-        ("# var/registry/calendar.yaml", "# calendar", "no file that an example can be of"),
-    ],
-)
-def test_an_example_that_does_not_parse_is_found(right: str, wrong: str, found: str) -> None:
-    readme = our_pages()["README.md"]
-    assert right in readme
-    problems = wrong_examples(readme.replace(right, wrong))
-    assert len(problems) == 1
-    assert found in problems[0]
-
-
-def test_the_examples_of_the_readme_do_what_it_says(settings: Settings, tmp_path: Path) -> None:
-    """The three worked examples, applied to the sample as the README tells to."""
-    readme = our_pages()["README.md"]
-    datasets = tmp_path / "datasets"
-    shutil.copytree(PACKAGED_DATASETS, datasets)
-    for name, text in yaml_blocks(readme):
-        if name.startswith("etl_assets/datasets/"):
-            (datasets / Path(name).name).write_text(text, encoding="utf-8")
-        elif not name.endswith("calendar.yaml"):
-            apply_example(settings.home / Path(name).relative_to("var"), text)
-    settings = Settings(
-        home=settings.home, source_url=settings.source_url, datasets_folder=datasets
-    )
-    with open_instance(settings) as instance:
-        refreshed = Refresh(settings, instance).run(["BTS17", "CJ15", "CJ18"])
-        loaded = {(r.key, r.dataset): r.loaded_records for key in refreshed for r in key}
-    for (key, dataset), shown in {
-        ("BTS17", "campaign_sales"): r"BTS17: campaign_sales loaded ([\d,]+)",
-        ("CJ18", "campaign_coupons"): r"CJ18: campaign_coupons loaded ([\d,]+)",
-        ("CJ15", "campaign_sales"): r"CJ15: [^\n]* campaign_sales loaded ([\d,]+) \(2.5 s\)",
-    }.items():
-        (count,) = re.findall(shown, readme)
-        assert loaded[key, dataset] == int(count.replace(",", ""))
-    assert f"{_discounted(settings):,} of the 4,169 records have `discounted` true" in readme
-
-
-def apply_example(file: Path, example: str) -> None:
-    """Write an example over a document: its scalars win, the items of its list are appended."""
-    text = file.read_text(encoding="utf-8")
-    before, items = re.split(r"^ +# … the .+ that are there\n", example, flags=re.MULTILINE)
-    for line in before.splitlines():
-        field, _, value = line.partition(":")
-        if value and not line.startswith("#"):
-            text = re.sub(rf"^{field}:.*$", line, text, flags=re.MULTILINE)
-    file.write_text(text + items, encoding="utf-8")
-
-
-def _discounted(settings: Settings) -> int:
-    import duckdb
-
-    file = settings.warehouse_url.removeprefix("duckdb:///")
-    with duckdb.connect(file, read_only=True) as connection:
-        row = connection.execute(
-            "SELECT count(*) FROM campaign_sales WHERE campaign_key = 'CJ15' AND discounted"
-        ).fetchone()
-    return int(row[0]) if row else 0

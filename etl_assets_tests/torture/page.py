@@ -29,7 +29,7 @@ Each value is in a table of its own, beside a NULL where the column takes one. T
 _PEERS_HEAD = """
 ### How the others were run
 
-Every tool copied each value by itself, with the options a new user has, and none that only one who knows of the problem would set. To arrive is to be the same value, in whatever form: a number as its text, bytes as hexadecimal, midnight for a DATE, a FLOAT as any number that is the same float. DuckDB and PostgreSQL take what Redshift does not, such as text over 65,535 bytes, so a value that arrived there has not arrived in Redshift yet. The Redshift is the [stand-in](../etl_assets_tests/standins/redshift/README.md), which is no cluster.
+Every tool copied each value by itself, with the options a new user has, and none that only one who knows of the problem would set. To arrive is to be the same value, in whatever form: a number as its text, bytes as hexadecimal, midnight for a DATE, a FLOAT as any number that is the same float. DuckDB and PostgreSQL take what Redshift does not, such as text over 65,535 bytes, so a value that arrived there has not arrived in Redshift yet. The Redshift is the [stand-in](standin.md), which is no cluster.
 
 """
 
