@@ -3,6 +3,7 @@
 # make demo-aws  the same through MariaDB, DynamoDB, S3 and a Redshift stand-in on this machine
 # make chaos     faults of every kind, in the long form (some hours on two cores)
 # make audit     known weaknesses of the dependencies; needs the network
+# make browser   the UI and our pages in Chromium, pictured in build/browser
 # make stack     those four systems, until Ctrl-C      make docs   the documentation site
 #
 # The first of them makes .venv and installs into it; nothing outside this folder is touched.
@@ -13,7 +14,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo ui demo-aws stack test docs chaos audit lint bench bench-torture pictures lock clean
+.PHONY: demo ui demo-aws stack test browser docs chaos audit lint bench bench-torture pictures lock clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/.demo
@@ -62,9 +63,15 @@ bench: .venv/.dev
 bench-torture: .venv/.dev
 	@$(BIN)/python -m benchmarks.torture
 
-# The pictures in the documentation; needs Chromium (Debian: apt-get install chromium).
+# The UI and our pages in Chromium; what is seen is kept in build/browser. A part of `make test`.
+browser: .venv/.dev
+	@$(BIN)/python -m etl_assets_tests.standins.install
+	@$(BIN)/python -m pytest etl_assets_tests/browser -n $(WORKERS) --dist loadfile
+
+# The same, which renews the pictures in the documentation.
 pictures: .venv/.dev
-	@$(BIN)/python scripts/take_pictures.py
+	@$(BIN)/python -m etl_assets_tests.standins.install
+	@$(BIN)/python -m pytest etl_assets_tests/browser/test_ui.py --pictures
 	@$(BIN)/python scripts/record_rule_change.py
 
 # New versions of everything, within what pyproject.toml allows.

@@ -23,8 +23,9 @@ _FIGURES = pytest.StashKey[Figures]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add `--chaos=long`, the form of etl_assets_tests/chaos that leaves nothing out."""
+    """Add `--chaos=long`, the form of chaos/ that leaves nothing out, and `--pictures`."""
     parser.addoption("--chaos", choices=["short", "long"], default="short", help="form of chaos/")
+    parser.addoption("--pictures", action="store_true", help="browser/ renews docs/images")
 
 
 def pytest_configure(config: pytest.Config) -> None:

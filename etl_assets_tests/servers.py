@@ -20,6 +20,7 @@ PACKAGES = {
     "mariadb-install-db": "mariadb-server",
     "openssl": "openssl",
     "initdb": "postgresql-15",
+    "chromium": "chromium",
 }
 """Program: the Debian package that has it."""
 
@@ -124,7 +125,7 @@ class MariaDBServer:
         self.port = self.port or free_port()
         self._process = subprocess.Popen(
             ends_with_us([
-                _program("mariadbd"), "--no-defaults", f"--datadir={self.folder}/data", "--user=" + _user(),
+                program_path("mariadbd"), "--no-defaults", f"--datadir={self.folder}/data", "--user=" + _user(),
                 f"--socket={self.folder}/socket", f"--port={self.port}", "--bind-address=127.0.0.1",
                 "--skip-log-bin", "--skip-name-resolve", "--innodb-buffer-pool-size=64M",
                 "--innodb-flush-log-at-trx-commit=2", "--max-allowed-packet=16M", *self._options,
@@ -181,7 +182,7 @@ class MariaDBServer:
     def _install(self) -> None:
         done = subprocess.run(
             [
-                _program("mariadb-install-db"), "--no-defaults", f"--datadir={self.folder}/data",
+                program_path("mariadb-install-db"), "--no-defaults", f"--datadir={self.folder}/data",
                 "--auth-root-authentication-method=normal", "--skip-test-db", f"--user={_user()}",
             ],
             capture_output=True,
@@ -225,7 +226,12 @@ def _find(program: str) -> str | None:
     return shutil.which(program, path=os.pathsep.join(folders))
 
 
-def _program(name: str) -> str:
+def program_path(name: str) -> str:
+    """Return the path of a program of `PACKAGES`.
+
+    Raises:
+        MissingServerError: When it is not installed.
+    """
     found = _find(name)
     if found is None:
         raise MissingServerError(PACKAGES[name])

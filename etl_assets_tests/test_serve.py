@@ -5,16 +5,12 @@ instance than the command line's.
 """
 
 import contextlib
-import json
 import os
 import signal
 import socket
 import sqlite3
 import subprocess
-import sys
-import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -24,6 +20,8 @@ import pytest
 from etl_assets.cli import cli
 from etl_assets.partitions import keys_in_flight
 from etl_assets_tests.command_line import PATIENCE_SECONDS, CommandLine
+from etl_assets_tests.live_ui import ask, processes_of, started_ui, until
+from etl_assets_tests.servers import free_port
 from etl_assets_tests.small import COUNTS, DATASET, Small
 
 _LISTEN = "0A"  # in /proc/net/tcp
@@ -47,67 +45,19 @@ LAUNCH = """mutation { launchMultipleRuns(executionParamsList: [{
 @pytest.fixture
 def port() -> int:
     """A port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_port()
 
 
 @pytest.fixture
 def ui(small: Small, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "etl_assets.cli", "ui", "--port", str(port)],
-        env=CommandLine.of(small).environment(),
-        stdout=subprocess.PIPE,  # stderr is this process's: shown with a test that fails
-    )
-    yield process
-    process.kill()
-    for left in processes_of(small.home):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(left, signal.SIGKILL)
-    process.communicate()
+    with started_ui(CommandLine.of(small), port) as process:
+        yield process
 
 
 def asset_nodes(port: int) -> list[dict[str, Any]]:
     """Return the assets the UI shows; none while it is still loading them."""
     nodes: list[dict[str, Any]] = (ask(port, ASSETS) or {}).get("assetNodes", [])
     return nodes
-
-
-def ask(port: int, query: str) -> dict[str, Any] | None:
-    """Ask GraphQL; None while nobody listens."""
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/graphql",
-        data=json.dumps({"query": query}).encode(),
-        headers={"Content-Type": "application/json"},
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:  # noqa: S310
-            found: dict[str, Any] = json.load(answer)["data"]
-            return found
-    except OSError:
-        return None
-
-
-def until(condition: Callable[[], Any]) -> Any:  # noqa: ANN401
-    """Return what the condition gives once that is true; fail after a long time."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "It did not happen."
-        time.sleep(0.2)
-    return found
-
-
-def processes_of(home: Path) -> list[int]:
-    """Return the processes whose Dagster home is below a folder."""
-    mark = f"DAGSTER_HOME={home}/dagster\0".encode()
-    found = []
-    for environ in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            if mark in environ.read_bytes():
-                found.append(int(environ.parent.name))
-        except OSError:
-            continue
-    return found
 
 
 def listening(port: int) -> set[str]:

@@ -22,11 +22,11 @@ from etl_assets.settings import VARIABLES
 from etl_assets_tests.chaos.figures import Figures
 from etl_assets_tests.chaos.secrets_search import Search
 from etl_assets_tests.command_line import PATIENCE_SECONDS, CommandLine
+from etl_assets_tests.live_ui import ask, processes_of, until
 from etl_assets_tests.servers import MariaDBServer, free_port
 from etl_assets_tests.small import DATASET, Small
 from etl_assets_tests.standins.s3 import S3Standin
 from etl_assets_tests.systems.redshift_server import Redshift
-from etl_assets_tests.test_serve import ask, processes_of, until
 
 pytest_plugins = ["etl_assets_tests.systems.redshift_fixtures"]
 
