@@ -22,6 +22,7 @@ from etl_assets.core.errors import PermanentError
 from etl_assets.core.manifest import Extract, Fallback, Stage
 from etl_assets.core.rules.rule_set import RuleSet
 from etl_assets.failures import reported_to_dagster
+from etl_assets.freshness import is_fresh_result, is_fresh_spec
 from etl_assets.held import follows_source_result, follows_source_spec
 from etl_assets.kept import extract_manifest, stage_path
 from etl_assets.lineage import owners_of, tags_of
@@ -218,7 +219,7 @@ def _redshift_table(dataset: Dataset, settings: Settings) -> dg.AssetsDefinition
         owners=owners_of(dataset.owner),
         tags=tags_of(dataset),
         output_required=False,  # a load that is held materializes nothing
-        check_specs=[follows_source_spec(key)],
+        check_specs=[follows_source_spec(key), is_fresh_spec(key)],
     )
     def redshift_table(
         context: dg.AssetExecutionContext, staging: StagingResource, warehouse: WarehouseResource
@@ -274,6 +275,7 @@ def _redshift_table(dataset: Dataset, settings: Settings) -> dg.AssetsDefinition
                 )
             )
         yield follows_source_result(key, made)
+        yield is_fresh_result(key, staged.campaign_key, made)
 
     return redshift_table
 

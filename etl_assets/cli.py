@@ -19,6 +19,7 @@ from rich.text import Text
 
 from etl_assets import __version__
 from etl_assets.commands.alerts import alerts as alerts_commands
+from etl_assets.commands.calendar import calendar as calendar_command
 from etl_assets.commands.health import health as health_command
 from etl_assets.commands.lineage import lineage as lineage_command
 from etl_assets.commands.loads import loads as loads_commands
@@ -260,8 +261,8 @@ def _progress_line(number: int, total: int, results: list[Any]) -> str:
 
 
 for _command in (
-    lineage_command, overlaps_command, alerts_commands, health_command, loads_commands,
-    registry_commands, rules_commands, staging_commands, verify_command, why_command,
+    calendar_command, lineage_command, overlaps_command, alerts_commands, health_command,
+    loads_commands, registry_commands, rules_commands, staging_commands, verify_command, why_command,
 ):  # fmt: skip
     cli.add_command(_command)
 

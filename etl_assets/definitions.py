@@ -15,7 +15,10 @@ from etl_assets.clean_job import build_clean_job, build_clean_schedule
 from etl_assets.core.errors import PermanentError
 from etl_assets.decide_job import build_decide_job
 from etl_assets.failures import NO_RUN_RETRY
-from etl_assets.health import build_health_check, build_health_sensor
+from etl_assets.freshness import NAME as IS_FRESH
+from etl_assets.freshness_job import build_freshness_job
+from etl_assets.health import build_health_check
+from etl_assets.health_sensor import build_health_sensor
 from etl_assets.lineage import build_external_assets
 from etl_assets.observations import build_registry_assets
 from etl_assets.refresh_together import build_together_job
@@ -80,6 +83,7 @@ def build_defs(
             prune,
             build_clean_job(settings),
             build_decide_job(settings),
+            build_freshness_job(settings),
             *together,
         ],
         schedules=[*schedules, build_clean_schedule(settings)],
@@ -87,7 +91,13 @@ def build_defs(
             build_registry_sensor(settings),
             build_health_sensor(settings),
             build_alerts_sensor(
-                settings, [key for one in (*chains, *checks) for key in one.check_keys]
+                settings,
+                [
+                    key
+                    for one in (*chains, *checks)
+                    for key in one.check_keys
+                    if key.name != IS_FRESH  # told as late keys, with no_key_is_failed_or_late
+                ],
             ),
         ],
         resources={**build_resources(settings), **(resource_overrides or {})},

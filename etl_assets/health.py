@@ -6,9 +6,8 @@ is asked. The sensor evaluates it each minute, the command line after each refre
 """
 
 import datetime as dt
-import hashlib
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator
+from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 import dagster as dg
@@ -16,6 +15,7 @@ from dagster._utils.schedules import get_latest_completed_cron_tick
 
 from etl_assets.assets import chain_keys, table_key
 from etl_assets.core.datasets import Dataset
+from etl_assets.core.freshness import Freshness, freshness_of, not_due
 from etl_assets.core.health import Health, judge
 from etl_assets.core.registry import Registry
 from etl_assets.failures import reported_to_dagster
@@ -30,38 +30,73 @@ DESCRIPTION = (
     "Every campaign that is due was refreshed by the last tick of the schedule, and its last run"
     " did not fail. It is looked at each minute while the daemon runs."
 )
-SENSOR_INTERVAL_SECONDS = 60
-REPORTED_AGAIN_SECONDS = 300
-"""An outcome that stays the same is reported this often: who looks sees that it is watched."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found in one dataset.
+
+    Attributes:
+        health: Of the keys that are due.
+        keys: What is said of every key of the dataset, due or not, sorted.
+    """
+
+    health: Health
+    keys: tuple[Freshness, ...]
+
+
+def now() -> dt.datetime:
+    """Return the moment that is now."""
+    return dt.datetime.now(dt.UTC)
 
 
 def look(
-    settings: Settings, registry: Registry, instance: dg.DagsterInstance, now: dt.datetime
+    settings: Settings, registry: Registry, instance: dg.DagsterInstance, at: dt.datetime
 ) -> list[Health]:
-    """Return what is failed or late in each dataset.
+    """Return what is failed or late in each dataset; see `look_closely`."""
+    return [found.health for found in look_closely(settings, registry, instance, at)]
+
+
+def look_closely(
+    settings: Settings, registry: Registry, instance: dg.DagsterInstance, at: dt.datetime
+) -> list[Found]:
+    """Return what is failed or late in each dataset, and what is to be said of each key.
 
     Args:
         settings: Datasets, schedule and its time zone.
         registry: As read.
         instance: What knows of runs and materializations.
-        now: The moment, with a time zone.
+        at: The moment, with a time zone.
     """
     zone = ZoneInfo(settings.schedule_time_zone)
-    due = runnable(registry, registry.due_at(now.astimezone(zone)), settings)
+    moment = at.astimezone(zone)
+    due = runnable(registry, registry.due_at(moment), settings)
     busy = keys_in_flight(instance) if due else set()
     found = []
     for dataset in settings.datasets.values():
         late_after = dt.timedelta(minutes=dataset.late_after_minutes)
         tick = get_latest_completed_cron_tick(
-            settings.schedule, now - late_after, settings.schedule_time_zone
+            settings.schedule, at - late_after, settings.schedule_time_zone
         ).astimezone(zone)
         keys = sorted(due_in(dataset, registry, due))
         states = list(key_states(dataset, keys, registry, instance, busy))
         then = due_in(dataset, registry, registry.due_at(tick))
-        found.append(
-            judge(dataset.name, states, tick=tick, due_at_tick=then, late_after=late_after)
-        )
+        health = judge(dataset.name, states, tick=tick, due_at_tick=then, late_after=late_after)
+        said = [
+            freshness_of(state, tick=tick, due_at_tick=then, late_after=late_after)
+            for state in states
+        ]
+        said += _not_due(dataset, registry, set(keys), moment)
+        found.append(Found(health, tuple(sorted(said, key=lambda one: one.key))))
     return found
+
+
+def _not_due(
+    dataset: Dataset, registry: Registry, due: set[str], moment: dt.datetime
+) -> Iterator[Freshness]:
+    for key, campaign in registry.campaigns.items():
+        if key not in due and campaign.takes_part_in(dataset.name):
+            yield not_due(campaign, moment)
 
 
 def evaluation(health: Health) -> dg.AssetCheckEvaluation:
@@ -82,12 +117,6 @@ def evaluation(health: Health) -> dg.AssetCheckEvaluation:
     )
 
 
-def report(settings: Settings, registry: Registry, instance: dg.DagsterInstance) -> None:
-    """Evaluate the check now and report it, without a run."""
-    for health in look(settings, registry, instance, dt.datetime.now(dt.UTC)):
-        instance.report_runless_asset_event(evaluation(health))
-
-
 def build_health_check(dataset: Dataset, settings: Settings) -> dg.AssetChecksDefinition:
     """Return the check of a dataset, for the button in the UI; no refresh runs it."""
 
@@ -97,46 +126,10 @@ def build_health_check(dataset: Dataset, settings: Settings) -> dg.AssetChecksDe
     ) -> dg.AssetCheckResult:
         with reported_to_dagster(context):
             read = registry.open().read()
-            found = look(settings, read, context.instance, dt.datetime.now(dt.UTC))
+            found = look(settings, read, context.instance, now())
         told = evaluation(next(h for h in found if h.dataset == dataset.name))
         return dg.AssetCheckResult(
             passed=told.passed, description=told.description, metadata=told.metadata
         )
 
     return no_key_is_failed_or_late
-
-
-def build_health_sensor(settings: Settings) -> dg.SensorDefinition:
-    """Return the sensor that evaluates the check while the daemon runs."""
-
-    @dg.sensor(
-        name="health_sensor",
-        minimum_interval_seconds=SENSOR_INTERVAL_SECONDS,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description=f"Evaluates {CHECK}, without a run.",
-    )
-    def health_sensor(
-        context: dg.SensorEvaluationContext, registry: RegistryResource
-    ) -> dg.SensorResult:
-        now = dt.datetime.now(dt.UTC)
-        found = look(settings, registry.open().read(), context.instance, now)
-        told: dict[str, list[object]] = json.loads(context.cursor or "{}")
-        news = [health for health in found if _is_news(health, told, now)]
-        told |= {health.dataset: [_digest(health), now.timestamp()] for health in news}
-        return dg.SensorResult(
-            asset_events=[evaluation(health) for health in news],
-            cursor=json.dumps(told),
-            skip_reason=" ".join(health.summary for health in found),
-        )
-
-    return health_sensor
-
-
-def _is_news(health: Health, told: Mapping[str, list[object]], now: dt.datetime) -> bool:
-    digest, at = told.get(health.dataset, ["", 0.0])
-    again = now.timestamp() - float(str(at)) >= REPORTED_AGAIN_SECONDS
-    return again or digest != _digest(health)
-
-
-def _digest(health: Health) -> str:
-    return hashlib.sha256(health.description.encode()).hexdigest()[:16]

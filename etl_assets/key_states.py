@@ -1,26 +1,31 @@
 """What Dagster's events say of each key: when it was refreshed last, and how its run ended.
 
-Asked for all keys at once: a query per key would cost the sensor a minute for a thousand.
+Asked for all keys at once: a query per key would cost the sensor a minute for a thousand. Only
+keys that somebody decided on, or that failed, are asked for one by one.
 """
 
 import datetime as dt
 from collections.abc import Collection, Iterator, Mapping
 
 import dagster as dg
+from dagster._core.event_api import PartitionKeyFilter
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from etl_assets.assets import chain_keys, table_key
 from etl_assets.core.datasets import Dataset
 from etl_assets.core.health import KeyState
 from etl_assets.core.registry import Registry
+from etl_assets.held import NAME as FOLLOWS_SOURCE
 from etl_assets.observations import CAMPAIGNS_KEY
 from etl_assets.partitions import PARTITION_TAG
 from etl_assets.runs import failure_of
 
-_MADE = dg.DagsterEventType.ASSET_MATERIALIZATION
+MADE = dg.DagsterEventType.ASSET_MATERIALIZATION
 _OBSERVED = dg.DagsterEventType.ASSET_OBSERVATION
 _FAILED = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 _RUNS_LOOKED_AT = 1_000
 _RECORDS_AT_ONCE = 500
+_EVENTS_LOOKED_AT = 50
 
 
 def key_states(
@@ -40,20 +45,26 @@ def key_states(
         busy: Keys with a run in flight.
     """
     table = table_key(dataset)
-    made = _latest(instance, table, _MADE, keys)
-    observed = _latest(instance, table, _OBSERVED, keys)  # a load that is held, or kept back
-    changed = _latest(instance, CAMPAIGNS_KEY, _OBSERVED, keys)
-    # A prune's event says no rule version.
-    loaded = {k: r for k, r in made.items() if "rule_version" in _metadata(r)}
+    made = latest_events(instance, table, MADE, keys)
+    observed = latest_events(instance, table, _OBSERVED, keys)  # held, kept back, or decided
+    changed = latest_events(instance, CAMPAIGNS_KEY, _OBSERVED, keys)
     suspects = _keys_of_failed_runs(instance)
     for key in keys:
         if key in registry.problems:
             reason = f"the campaign cannot be used: {registry.problems[key]}."
-            yield KeyState(key, failure=reason, remedy="Correct it in the registry.")
+            remedy = "Correct it in the registry."
+            yield KeyState(key, failure=reason, remedy=remedy, unusable=True)
             continue
-        load, decided = loaded.get(key), observed.get(key)
-        if decided and key in made and made[key].timestamp > decided.timestamp:
-            decided = None
+        load, look = made.get(key), observed.get(key)
+        held = None
+        if look and not (load and load.timestamp > look.timestamp):
+            held = _held(instance, table, key)
+        load = _by_refresh(instance, table, MADE, load)
+        look = _by_refresh(instance, table, _OBSERVED, look)
+        if load and look and load.timestamp > look.timestamp:
+            look = None
+        if load and "rule_version" not in _metadata(load):  # a prune's event says none
+            load = None
         failure = None
         if key in suspects:
             failure = failure_of(
@@ -62,15 +73,49 @@ def key_states(
             )  # fmt: skip
         yield KeyState(
             key,
-            refreshed_at=_moment(decided or load),
+            refreshed_at=_moment(look or load),
             failure=failure.sentence if failure else "",
             remedy=failure.remedy if failure else "",
             changed_at=_moment(changed.get(key)),
             in_flight=key in busy,
+            held=held.description or "" if held else "",
+            waits=held is not None and held.severity is dg.AssetCheckSeverity.ERROR,
         )
 
 
-def _latest(
+def _held(
+    instance: dg.DagsterInstance, table: dg.AssetKey, key: str
+) -> dg.AssetCheckEvaluation | None:
+    """Return why a slice is not what was staged last, as its check says; None when it is."""
+    records = instance.event_log_storage.get_asset_check_execution_history(
+        dg.AssetCheckKey(table, FOLLOWS_SOURCE),
+        limit=1,
+        status={
+            AssetCheckExecutionRecordStatus.SUCCEEDED,
+            AssetCheckExecutionRecordStatus.FAILED,
+        },
+        partition_filter=PartitionKeyFilter(key=key),
+    )
+    said = records[0].evaluation if records else None
+    return said if said and not said.passed else None
+
+
+def _by_refresh(
+    instance: dg.DagsterInstance,
+    table: dg.AssetKey,
+    kind: dg.DagsterEventType,
+    newest: dg.EventLogRecord | None,
+) -> dg.EventLogRecord | None:
+    """Return a key's newest event that is of no person's decision, which refreshes nothing."""
+    if newest is None or "decision" not in _metadata(newest):
+        return newest
+    wanted = dg.AssetRecordsFilter(asset_key=table, asset_partitions=[str(newest.partition_key)])
+    fetch = instance.fetch_materializations if kind is MADE else instance.fetch_observations
+    events = fetch(wanted, limit=_EVENTS_LOOKED_AT).records
+    return next((event for event in events if "decision" not in _metadata(event)), None)
+
+
+def latest_events(
     instance: dg.DagsterInstance,
     asset: dg.AssetKey,
     kind: dg.DagsterEventType,
@@ -78,8 +123,10 @@ def _latest(
 ) -> dict[str, dg.EventLogRecord]:
     """Return the latest event of an asset for each of the keys that has one."""
     storage = instance.event_log_storage
+    if not keys:  # to Dagster, none would mean all
+        return {}
     ids = sorted(storage.get_latest_storage_id_by_partition(asset, kind, set(keys)).values())
-    fetch = instance.fetch_materializations if kind is _MADE else instance.fetch_observations
+    fetch = instance.fetch_materializations if kind is MADE else instance.fetch_observations
     found: dict[str, dg.EventLogRecord] = {}
     for start in range(0, len(ids), _RECORDS_AT_ONCE):
         some = ids[start : start + _RECORDS_AT_ONCE]
@@ -97,7 +144,7 @@ def _keys_of_failed_runs(instance: dg.DagsterInstance) -> set[str]:
 
 
 def _metadata(record: dg.EventLogRecord) -> Mapping[str, object]:
-    event = record.asset_materialization
+    event = record.asset_materialization or record.event_log_entry.asset_observation
     return event.metadata if event else {}
 
 

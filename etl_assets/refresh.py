@@ -11,7 +11,7 @@ from etl_assets.core.datasets import Dataset
 from etl_assets.core.errors import PermanentError
 from etl_assets.core.registry import Registry
 from etl_assets.definitions import build_defs
-from etl_assets.health import report
+from etl_assets.health_sensor import report
 from etl_assets.home import COMMAND_LINE_TAG, REPOSITORY_TAGS, end_dead_runs
 from etl_assets.in_process import LOGGER, Progress, progress_logger, signals_kept, step_errors
 from etl_assets.metadata import ERROR, FALLBACK, HELD

@@ -140,6 +140,7 @@ def test_each_check_is_partitioned_like_its_asset_but_the_one_of_all_keys(
         for check in (
             "s3_staging_csv:rule_examples_hold",
             "redshift_table:follows_source",
+            "redshift_table:is_fresh",
             "redshift_table:slice_equals_ledger",
             "redshift_table:each_record_once",
             "redshift_table:no_key_is_failed_or_late",

@@ -21,6 +21,9 @@ class KeyState:
         remedy: The next action for that failure.
         changed_at: When the campaign was last seen to be new or changed; None when unknown.
         in_flight: Whether a run of the key is queued or running.
+        held: Why the slice is not what was staged last; a sentence, empty when it is.
+        waits: Whether that is for approval; otherwise a person keeps the slice as it is.
+        unusable: Whether the campaign cannot be read; `failure` says why.
     """
 
     key: str
@@ -29,6 +32,9 @@ class KeyState:
     remedy: str = ""
     changed_at: dt.datetime | None = None
     in_flight: bool = False
+    held: str = ""
+    waits: bool = False
+    unusable: bool = False
 
 
 @dataclass(frozen=True)
@@ -125,27 +131,32 @@ def _problems(
     due_at_tick: Collection[str],
     late_after: dt.timedelta,
 ) -> Iterable[KeyProblem]:
-    minutes = round(late_after.total_seconds() / 60)
     for state in states:
         running = " A run of it is in flight." if state.in_flight else ""
         if state.failure:
             yield KeyProblem(state.key, "failed", f"{state.failure}{running}", state.remedy)
-        elif state.key in due_at_tick and _missed(state, tick):
-            last = (
-                f"it was last refreshed at {state.refreshed_at:%Y-%m-%d %H:%M} UTC"
-                if state.refreshed_at
-                else "nothing of it is loaded"
-            )
-            lacks = (
-                f"{last}, and the tick of {tick:%Y-%m-%d %H:%M %Z} is over {minutes} minutes ago."
-            )
-            yield KeyProblem(state.key, "late", f"{lacks}{running}", _catch_up(state))
+        elif state.key in due_at_tick and missed(state, tick):
+            yield KeyProblem(state.key, "late", *missed_because(state, tick, late_after))
 
 
-def _missed(state: KeyState, tick: dt.datetime) -> bool:
+def missed(state: KeyState, tick: dt.datetime) -> bool:
+    """Return whether a key that was due at a tick was not refreshed since, and could have been."""
     if state.refreshed_at is not None and state.refreshed_at >= tick:
         return False
     return state.changed_at is None or state.changed_at <= tick
+
+
+def missed_because(state: KeyState, tick: dt.datetime, late_after: dt.timedelta) -> tuple[str, str]:
+    """Return what a key that missed a tick lacks, and what to do; both are sentences."""
+    last = (
+        f"it was last refreshed at {state.refreshed_at:%Y-%m-%d %H:%M} UTC"
+        if state.refreshed_at
+        else "nothing of it is loaded"
+    )
+    minutes = round(late_after.total_seconds() / 60)
+    lacks = f"{last}, and the tick of {tick:%Y-%m-%d %H:%M %Z} is over {minutes} minutes ago."
+    running = " A run of it is in flight." if state.in_flight else ""
+    return f"{lacks}{running}", _catch_up(state)
 
 
 def _catch_up(state: KeyState) -> str:
