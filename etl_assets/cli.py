@@ -177,11 +177,14 @@ def demo(*, no_refresh: bool) -> None:
 @cli.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=3000, show_default=True, help="Port to listen on.")
-def ui(*, host: str, port: int) -> None:
+@click.option(
+    "--read-only", is_flag=True, help="Pages that change nothing, beside a UI that runs; no daemon."
+)
+def ui(*, host: str, port: int, read_only: bool) -> None:
     """Run Dagster's webserver and daemon until Ctrl-C. It has no log-in: keep it on 127.0.0.1."""
     from etl_assets.serve import serve
 
-    sys.exit(serve(Settings.from_environment(), host=host, port=port))
+    sys.exit(serve(Settings.from_environment(), host=host, port=port, read_only=read_only))
 
 
 def run_refresh(

@@ -16,8 +16,15 @@ _POLL_SECONDS = 0.5
 _STOP_SECONDS = 20
 
 
-def serve(settings: Settings, *, host: str, port: int) -> int:
+def serve(settings: Settings, *, host: str, port: int, read_only: bool = False) -> int:
     """Run the UI until Ctrl-C, SIGTERM, or one of its processes ends; return the exit code.
+
+    Args:
+        settings: Say where its instance is.
+        host: Address to listen on.
+        port: Port to listen on.
+        read_only: Whether the pages change nothing. No daemon is started then: it belongs to
+            the one UI that may.
 
     Raises:
         PermanentError: When the port is taken or the home cannot be written.
@@ -35,10 +42,11 @@ def serve(settings: Settings, *, host: str, port: int) -> int:
     workspace = home / "workspace.yaml"
     workspace.write_text(WORKSPACE, encoding="utf-8")
     load = ["-w", str(workspace)]
-    commands = [
-        [sys.executable, "-m", "dagster_webserver", *load, "-h", host, "-p", str(port)],
-        [sys.executable, "-m", "dagster._daemon", "run", *load],
-    ]
+    commands = [[sys.executable, "-m", "dagster_webserver", *load, "-h", host, "-p", str(port)]]
+    if read_only:
+        commands[0].append("--read-only")
+    else:
+        commands.append([sys.executable, "-m", "dagster._daemon", "run", *load])
     stopping = False
 
     def stop(*_: object) -> None:

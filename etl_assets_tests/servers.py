@@ -21,6 +21,7 @@ PACKAGES = {
     "openssl": "openssl",
     "initdb": "postgresql-15",
     "chromium": "chromium",
+    "nginx": "nginx-light",
 }
 """Program: the Debian package that has it."""
 
@@ -58,7 +59,8 @@ def ensure_packages(*programs: str) -> None:
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         raise MissingServerError(packages)
     # Debian would start the server it installs; the tests start their own.
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive",
+                   "RUNLEVEL": "1", "SYSTEMD_OFFLINE": "1"}  # fmt: skip
     for command in (
         ["update", "-qq"],
         ["install", "-qq", "--no-install-recommends", "-y", *missing],
