@@ -7,19 +7,24 @@ sensor reported last may be older, or newer.
 """
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import dagster as dg
 
+from etl_assets.core.campaigns import Campaign
 from etl_assets.core.data_versions import CAMPAIGNS, Versions, registry_versions, rules_of
 from etl_assets.core.datasets import Dataset
 from etl_assets.core.manifest import Load
+from etl_assets.core.registry import Registry
+from etl_assets.core.rules.rule_set import RuleSet
 from etl_assets.failures import reported_to_dagster
 from etl_assets.partitions import CAMPAIGNS as CAMPAIGN_PARTITIONS
 from etl_assets.resources import RegistryResource
 from etl_assets.settings import Settings
 from etl_assets.systems.connect import system_kind
 
+Told = Mapping[str, dg.MetadataValue[Any]]
 DATA_VERSION = "dagster/data_version"
 _INPUT_VERSION = "dagster/input_data_version"
 _INPUT_POINTER = "dagster/input_event_pointer"
@@ -63,8 +68,9 @@ def build_registry_assets(settings: Settings) -> dg.AssetsDefinition:
     ) -> Iterator[dg.ObserveResult]:
         """Report all versions as they are now; the sensor does so without being asked."""
         with reported_to_dagster(context):
-            found = registry_versions(registry.open().read(), settings.datasets.values())
-        for event in observations(found):
+            read = registry.open().read()
+            found = registry_versions(read, settings.datasets.values())
+        for event in observations(found, read, settings.datasets):
             if event.asset_key in context.selected_asset_keys:
                 context.log_event(event)
         yield from ()  # each partition's event was logged; nothing is said of the asset as a whole
@@ -84,11 +90,25 @@ def build_registry_assets(settings: Settings) -> dg.AssetsDefinition:
     return decorate(observe_registry)
 
 
-def observations(versions: Versions) -> Iterator[dg.AssetObservation]:
-    """Yield the events that report versions."""
+def observations(
+    versions: Versions, registry: Registry, datasets: Mapping[str, Dataset]
+) -> Iterator[dg.AssetObservation]:
+    """Yield the events that report versions, with what people read of them in the UI.
+
+    Args:
+        versions: What to report.
+        registry: The reading that they are of.
+        datasets: By name.
+    """
+    described = {rules_of(name): registry.rules_of(dataset) for name, dataset in datasets.items()}
     for what, by_key in versions.items():
         for key, version in by_key.items():
-            yield _observation(registry_key(what), key, version)
+            told = (
+                _season(registry.campaigns[key])
+                if what == CAMPAIGNS
+                else _rules(described[what], key)
+            )
+            yield _observation(registry_key(what), key, version, told)
 
 
 def made_from(
@@ -179,8 +199,37 @@ def _reported(
     return None
 
 
-def _observation(asset: dg.AssetKey, key: str, version: str) -> dg.AssetObservation:
-    return dg.AssetObservation(asset, partition=key, tags={DATA_VERSION: version})
+def _observation(
+    asset: dg.AssetKey, key: str, version: str, told: Told | None = None
+) -> dg.AssetObservation:
+    return dg.AssetObservation(asset, partition=key, tags={DATA_VERSION: version}, metadata=told)
+
+
+def _season(campaign: Campaign) -> Told:
+    datasets = "all" if campaign.datasets is None else ", ".join(campaign.datasets)
+    return {
+        "name": dg.MetadataValue.text(campaign.name),
+        "first_day": dg.MetadataValue.text(campaign.start.isoformat()),
+        "last_day": dg.MetadataValue.text(campaign.end.isoformat()),
+        "time_zone": dg.MetadataValue.text(campaign.time_zone),
+        "datasets": dg.MetadataValue.text(datasets),
+        "parameters": dg.MetadataValue.json(campaign.parameters),
+    }
+
+
+def _rules(rule_set: RuleSet, key: str) -> Told:
+    """Return what a version of rules says for a campaign; those of the override are its own."""
+    shared = {rule.id: rule for rule in rule_set.rules}
+    rules = rule_set.for_campaign(key).rules
+    own = [rule.id for rule in rules if shared.get(rule.id) != rule]
+    gone = sorted(shared.keys() - {rule.id for rule in rules})
+    return {
+        "rule_version": dg.MetadataValue.int(rule_set.version),
+        "comment": dg.MetadataValue.text(rule_set.comment),
+        "rules": dg.MetadataValue.text(", ".join(rule.id for rule in rules) or "none"),
+        "only_here": dg.MetadataValue.text(", ".join(own) or "none"),
+        "not_here": dg.MetadataValue.text(", ".join(gone) or "none"),
+    }
 
 
 def _tag(prefix: str, asset: dg.AssetKey) -> str:

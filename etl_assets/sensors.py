@@ -74,7 +74,7 @@ def build_registry_sensor(settings: Settings) -> dg.SensorDefinition:
             run_requests=look.requests,
             skip_reason=None if look.requests else sentence,
             cursor=look.memory.dump(),
-            asset_events=list(observations(look.changes)),
+            asset_events=list(observations(look.changes, read, settings.datasets)),
         )
 
     return registry_sensor

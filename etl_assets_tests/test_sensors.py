@@ -46,6 +46,21 @@ def test_the_first_look_reports_every_campaign_and_asks_for_nothing(
         }
 
 
+def test_an_observation_tells_the_season_and_the_rules_of_its_campaign(platform: Platform) -> None:
+    move_window(platform)
+    platform.small.write_rules(RULES.format(2, 1) + OVERRIDE)
+    told = {(e.asset_key.path[-1], e.partition): e.metadata for e in platform.sense().asset_events}
+    season = told["campaigns", "SP17"]
+    assert season["last_day"].value == "2017-06-01"
+    other, own = told["sales_rules", "SU17"], told["sales_rules", "SP17"]
+    assert [other[name].value for name in ("rule_version", "rules", "not_here")] == [
+        2, "some", "none",
+    ]  # fmt: skip
+    assert [own[name].value for name in ("rule_version", "rules", "not_here")] == [
+        2, "none", "some",
+    ]  # fmt: skip
+
+
 def test_what_did_not_change_is_not_reported_again(platform: Platform) -> None:
     tick = platform.sense()
     assert (tick.asset_events, tick.run_requests) == ([], [])

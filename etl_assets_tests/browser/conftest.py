@@ -1,6 +1,6 @@
 """A screen whose pictures are kept in build/browser, also of what fails."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,9 +14,9 @@ PICTURES = ROOT / "build" / "browser"
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
-) -> Iterator[pytest.TestReport]:
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Keep what is seen where a test fails."""
-    report: pytest.TestReport = yield
+    report = yield
     screen = getattr(item, "funcargs", {}).get("screen")
     if call.when == "call" and report.failed and isinstance(screen, Screen):
         screen.failed(item.name)

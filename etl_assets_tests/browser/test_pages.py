@@ -16,6 +16,8 @@ import etl_assets.pages
 from etl_assets_tests.browser.conftest import PICTURES
 from etl_assets_tests.browser.screen import Screen, opened_screen
 from etl_assets_tests.command_line import CommandLine
+from etl_assets_tests.dagster_fixtures import load
+from etl_assets_tests.live_ui import until
 from etl_assets_tests.small import Small
 
 PHONE, DESK = (360, 740), (1280, 900)
@@ -40,7 +42,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
         f"UPDATE sales SET note = '{LONG}' WHERE sale_id % 3 = 0",
     )
     command = CommandLine.of(small)
-    run(command, "refresh", "--key", "SP17", "--key", "SU17")
+    load(small.settings(), "SP17", "SU17")
     found = {name: small.home / f"{name}.html" for name in NAMES}
     for name, rules, code in (("plan", RULES, 0), ("plan-failing", FAILING, 1)):
         draft = small.home / f"{name}.yaml"
@@ -143,7 +145,7 @@ def test_what_is_wider_than_a_phone_scrolls_in_its_own_box(
     box.focus()
     page.keyboard.press("End")
     page.keyboard.press("ArrowRight")
-    page.wait_for_function("document.querySelector('.wide').scrollLeft > 0")
+    until(lambda: box.evaluate("box => box.scrollLeft > 0"))
 
 
 @pytest.mark.parametrize("name", NAMES)

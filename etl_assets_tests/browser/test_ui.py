@@ -4,23 +4,17 @@ At risk: what people see. An asset without its story, a partition that cannot be
 its page, a changed rule that nobody notices.
 """
 
-import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from etl_assets_tests.browser.demo import DAY_KEYS, SCHEDULE, Ui, demo_ui
 from etl_assets_tests.browser.screen import Screen
-from etl_assets_tests.command_line import CommandLine
-from etl_assets_tests.live_ui import ask, started_ui, until
-from etl_assets_tests.servers import free_port
+from etl_assets_tests.live_ui import until
 
 CHAIN = ("rds_extract", "s3_staging_csv", "redshift_table")
-DAY_KEYS = ("CJ15", "CJ18", "CJ19", "CJ20", "CJ21", "CJ22")
 TALLER = 960  # for a whole table of metadata
 
 RULES = """\
@@ -47,81 +41,11 @@ overrides:
 """
 """What is added to the sample's rules, for all campaigns and for one."""
 
-STATE = """{
-  workspaceOrError { ... on Workspace { locationEntries {
-    name locationOrLoadError { __typename ... on PythonError { message } } } } }
-  assetNodeOrError(assetKey: {path: ["campaign_sales", "redshift_table"]}) {
-    ... on AssetNode { partitionKeys partitionStats { numMaterialized } } }
-}"""
-RUNS = """query($key: String!) { runsOrError(filter: {tags: [
-    {key: "dagster/partition", value: $key}]}, limit: 1) {
-  ... on Runs { results { id status } } } }"""
-SCHEDULE = """{ scheduleOrError(scheduleSelector: {repositoryLocationName: "etl_assets",
-    repositoryName: "__repository__", scheduleName: "refresh_schedule"}) {
-  ... on Schedule { scheduleState { status } } } }"""
-STALE = """query($asset: AssetKeyInput!, $key: String!) {
-  assetNodeOrError(assetKey: $asset) { ... on AssetNode { staleStatus(partition: $key) } } }"""
-
-
-@dataclass
-class Ui:
-    """The sample's home with its UI."""
-
-    command: CommandLine
-    port: int
-
-    def address(self, path: str) -> str:
-        return f"http://127.0.0.1:{self.port}{path}"
-
-    def ask(self, query: str, **variables: object) -> dict[str, Any]:
-        """Return what GraphQL answers."""
-        return ask(self.port, query, variables) or {}
-
-    def run(self, *arguments: str) -> str:
-        """Run a command of ours to its end and return what it prints."""
-        done = self.command.run(*arguments)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    def draft(self, folder: Path, more: str) -> str:
-        """Write the rules of campaign_sales with more at their end; return the file."""
-        file = folder / "campaign_sales.yaml"
-        file.write_text(self.run("rules", "show", "campaign_sales") + more, encoding="utf-8")
-        return str(file)
-
-    def newest_run(self, key: str) -> dict[str, str] | None:
-        """Return id and status of a campaign's newest run, if any."""
-        runs: list[dict[str, str]] = self.ask(RUNS, key=key)["runsOrError"]["results"]
-        return runs[0] if runs else None
-
-    def is_stale(self, asset: str, key: str) -> bool:
-        """Whether the UI says that a partition of campaign_sales is out of step."""
-        path = {"path": ["campaign_sales", asset]}
-        node = self.ask(STALE, asset=path, key=key)["assetNodeOrError"]
-        return bool(node["staleStatus"] == "STALE")
-
 
 @pytest.fixture(scope="module")
 def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
-    """The sample, refreshed for its busiest day, with webserver and daemon over it."""
-    command = CommandLine(tmp_path_factory.mktemp("ui") / "var")
-    subprocess.run(
-        [sys.executable, "-m", "etl_assets.cli", "demo"],
-        env=command.environment(), check=True, capture_output=True,
-    )  # fmt: skip
-    found = Ui(command, free_port())
-
-    def is_loaded() -> bool:
-        state = found.ask(STATE)
-        for entry in state.get("workspaceOrError", {}).get("locationEntries", ()):
-            error = entry["locationOrLoadError"] or {}
-            assert error.get("__typename") != "PythonError", error["message"]
-        stats = state.get("assetNodeOrError", {}).get("partitionStats") or {}
-        return bool(stats.get("numMaterialized") == len(DAY_KEYS))
-
-    with started_ui(command, found.port):
-        until(is_loaded)
-        yield found
+    with demo_ui(tmp_path_factory.mktemp("ui") / "var") as opened:
+        yield opened
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -136,6 +60,15 @@ def shows(page: Page, *texts: str) -> None:
     """Wait until all these texts are seen, each as a whole."""
     for text in texts:
         page.get_by_text(text, exact=True).filter(visible=True).first.wait_for()
+
+
+def choose(page: Page, key: str) -> None:
+    """Open the dialog that materializes all that is seen, and choose a partition."""
+    page.get_by_role("button", name="Materialize all").click()
+    page.get_by_text("Select a partition or create one").click()
+    page.keyboard.type(key)
+    page.get_by_title(key).first.click()
+    page.keyboard.press("Escape")
 
 
 def test_the_graph_is_opened_and_lineage_followed_both_ways(ui: Ui, screen: Screen) -> None:
@@ -163,8 +96,10 @@ def test_the_graph_is_opened_and_lineage_followed_both_ways(ui: Ui, screen: Scre
     shows(page, "transactions", "products", "campaigns", "campaign_sales_rules", "rds_extract")
     screen.picture(page, "02-upstream")
     page.get_by_role("button", name="Downstream").click()
+    page.get_by_role("button", name="All", exact=True).click()
     page.reload()
-    shows(page, "campaign_sales_by_campaign", "campaign_sales_deduplicated")
+    shows(page, "campaign_sales_by_campaign", "campaign_sales_deduplicated", "sales-of-the-season")
+    expect(page.get_by_text("Loading…")).to_have_count(0)
     screen.picture(page, "03-downstream")
 
 
@@ -174,19 +109,12 @@ def test_a_partition_is_materialized_in_the_dialog_and_its_run_watched(
     page = screen.open(
         ui.address("/locations/etl_assets/asset-groups/campaign_redemptions/lineage")
     )
-    assert ui.newest_run("CJ23") is None
-    page.get_by_role("button", name="Materialize all").click()
-    page.get_by_text("Select a partition or create one").click()
-    page.keyboard.type("CJ23")
-    page.get_by_title("CJ23").first.click()
-    page.keyboard.press("Escape")
+    choose(page, "CJ23")
     screen.picture(page, "04-materialize-dialog")
     page.get_by_role("button", name="Launch 1 run").click()
-    run = until(lambda: ui.newest_run("CJ23"))
-
-    page.goto(ui.address(f"/runs/{run['id']}"))
+    page.goto(ui.address(f"/runs/{ui.run_after('CJ23', '')}"))
     shows(page, "partition: CJ23", "3 assets")
-    until(lambda: ui.newest_run("CJ23")["status"] in ("SUCCESS", "FAILURE"))
+    ui.run_ends("CJ23")
     shows(page, "Success")
     screen.picture(page, "05-run")
 
@@ -265,7 +193,9 @@ def test_a_changed_rule_makes_its_partition_unsynced_and_a_refresh_makes_it_fres
     assert not any(ui.is_stale("redshift_table", key) for key in DAY_KEYS if key != "CJ15")
 
     page = screen.open(ui.address("/assets/registry/campaign_sales_rules?view=events"))
+    page.get_by_text("CJ15", exact=True).first.click()
     page.get_by_text("Partition CJ15 observed").wait_for()
+    shows(page, "rule_version", "Discounts, for CJ15 alone.", "discounted")
     screen.picture(page, "11-rule-version")
 
     page = screen.open(
@@ -274,16 +204,12 @@ def test_a_changed_rule_makes_its_partition_unsynced_and_a_refresh_makes_it_fres
     page.get_by_text("Unsynced").first.wait_for()
     screen.picture(page, "unsynced", height=TALLER, documented=True)
 
-    before = ui.newest_run("CJ15")
+    before, _ = ui.newest_run("CJ15")
     page = screen.open(ui.address("/locations/etl_assets/asset-groups/campaign_sales/lineage"))
-    page.get_by_role("button", name="Materialize all").click()
-    page.get_by_text("Select a partition or create one").click()
-    page.keyboard.type("CJ15")
-    page.get_by_title("CJ15").first.click()
-    page.keyboard.press("Escape")
+    choose(page, "CJ15")
     page.get_by_role("button", name="Launch 1 run").click()
-    until(lambda: ui.newest_run("CJ15") != before)
-    until(lambda: ui.newest_run("CJ15")["status"] in ("SUCCESS", "FAILURE"))
+    ui.run_after("CJ15", before)
+    ui.run_ends("CJ15")
     until(lambda: not ui.is_stale("redshift_table", "CJ15"))
     page = screen.open(
         ui.address("/assets/campaign_sales/redshift_table?view=partitions&partition=CJ15")
