@@ -21,11 +21,12 @@ import requests
 from websockets.exceptions import InvalidStatus
 
 from etl_assets_tests.command_line import CommandLine
+from etl_assets_tests.live_ui import until
 from etl_assets_tests.nginx import CONFIG, HOST, Nginx
 from etl_assets_tests.proxied import ORIGIN, Site, talk
 from etl_assets_tests.servers import free_port
 from etl_assets_tests.small import Small
-from etl_assets_tests.test_serve import asset_nodes, listening, until
+from etl_assets_tests.test_serve import asset_nodes, listening
 
 OPERATOR, VIEWER = ("ann", "red ink, 9 parts"), ("bob", "a blue: one")
 QUERY = "{ version }"
