@@ -73,7 +73,10 @@ def test_definitions_load_without_network_and_without_writing_anything(tmp_path:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "['__ASSET_JOB', 'clean', 'decide_slice', 'prune', 'refresh']"
+    assert (
+        done.stdout.strip()
+        == "['__ASSET_JOB', 'clean', 'decide_slice', 'freshness', 'prune', 'refresh']"
+    )
 
 
 def test_the_asset_keys_are_those_people_know(defs: dg.Definitions) -> None:
