@@ -18,7 +18,7 @@ from etl_assets_tests.browser.screen import Screen, opened_screen
 from etl_assets_tests.command_line import CommandLine
 from etl_assets_tests.dagster_fixtures import load
 from etl_assets_tests.live_ui import until
-from etl_assets_tests.small import Small
+from etl_assets_tests.small import CAMPAIGNS, Small
 
 PHONE, DESK = (360, 740), (1280, 900)
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -30,7 +30,7 @@ RULES = [
 ]  # fmt: skip
 FAILING = [{"id": "never", "kind": "assert", "that": "quantity > 99"}]
 STANDARDS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-NAMES = ("plan", "plan-failing", "lineage", "lineage-of-many")
+NAMES = ("plan", "plan-failing", "lineage", "lineage-of-many", "calendar")
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +41,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
         f"UPDATE sales SET note = '{HOSTILE}' WHERE sale_id % 2 = 0",
         f"UPDATE sales SET note = '{LONG}' WHERE sale_id % 3 = 0",
     )
+    small.write_campaigns(CAMPAIGNS.replace("Spring", f"'{HOSTILE}'"))
     command = CommandLine.of(small)
     load(small.settings(), "SP17", "SU17")
     found = {name: small.home / f"{name}.html" for name in NAMES}
@@ -52,6 +53,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
     small.write_rules(json.dumps({"version": 1, "rules": RULES}))
     run(command, "lineage", "tag", "--html", str(found["lineage"]))
     run(command, "lineage", "sales", "--html", str(found["lineage-of-many"]))
+    run(command, "calendar", "--at", "2017-05-20", "--html", str(found["calendar"]))
     return found
 
 
@@ -153,7 +155,7 @@ def test_hostile_values_are_shown_and_nothing_of_them_becomes_part_of_the_page(
     pages: Mapping[str, Path], screen: Screen, name: str
 ) -> None:
     page = screen.open(pages[name].as_uri())
-    if name in ("plan", "lineage"):
+    if name in ("plan", "lineage", "calendar"):
         expect(page.get_by_text(HOSTILE).first).to_be_attached()
     assert page.locator("img, script, iframe, link").count() == 0
 
