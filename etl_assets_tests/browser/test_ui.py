@@ -4,6 +4,7 @@ At risk: what people see. An asset without its story, a partition that cannot be
 its page, a changed rule that nobody notices.
 """
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,8 +44,11 @@ overrides:
 
 
 @pytest.fixture(scope="module")
-def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
-    with demo_ui(tmp_path_factory.mktemp("ui") / "var") as opened:
+def ui() -> Iterator[Ui]:
+    with (
+        tempfile.TemporaryDirectory(prefix="etl-assets-") as folder,  # is seen in the pictures
+        demo_ui(Path(folder) / "var") as opened,
+    ):
         yield opened
 
 
