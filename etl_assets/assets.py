@@ -143,6 +143,7 @@ def _s3_staging_csv(dataset: Dataset, settings: Settings) -> dg.AssetsDefinition
         kinds={system_kind(settings.staging_url), "csv"},
         description=f"The records of {dataset.name} after the business rules, as CSV parts"
         " with a manifest, ready to load.",
+        pool="registry" if dataset.fallback == "none" else "warehouse",  # it asks the ledger
         group_name=dataset.name,
         owners=owners_of(dataset.owner),
         tags=tags_of(dataset),

@@ -35,6 +35,7 @@ def _rule_examples_hold(dataset: Dataset) -> dg.AssetChecksDefinition:
         asset=chain_keys(dataset.name)[1],
         partitions_def=CAMPAIGNS,
         description="The examples that stand beside the campaign's rules come out as they say.",
+        pool="registry",
     )
     def rule_examples_hold(
         context: dg.AssetCheckExecutionContext, registry: RegistryResource, staging: StagingResource
@@ -72,6 +73,7 @@ def _slice_equals_ledger(dataset: Dataset) -> dg.AssetChecksDefinition:
         partitions_def=CAMPAIGNS,
         description="The slice holds the records and values that its latest load committed: nobody else"
         " wrote to it since.",
+        pool="warehouse",
     )
     def slice_equals_ledger(
         context: dg.AssetCheckExecutionContext,
@@ -106,6 +108,7 @@ def _rules_are_current(dataset: Dataset) -> dg.AssetChecksDefinition:
         asset=table,
         partitions_def=CAMPAIGNS,
         description="The slice was not made by earlier rules because the current ones failed.",
+        pool="warehouse",
     )
     def rules_are_current(
         context: dg.AssetCheckExecutionContext,

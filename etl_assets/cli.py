@@ -19,6 +19,7 @@ from rich.text import Text
 
 from etl_assets import __version__
 from etl_assets.commands.alerts import alerts as alerts_commands
+from etl_assets.commands.backfill import backfill as backfill_command
 from etl_assets.commands.calendar import calendar as calendar_command
 from etl_assets.commands.health import health as health_command
 from etl_assets.commands.lineage import lineage as lineage_command
@@ -26,6 +27,7 @@ from etl_assets.commands.loads import loads as loads_commands
 from etl_assets.commands.overlaps import overlaps as overlaps_command
 from etl_assets.commands.registry import registry as registry_commands
 from etl_assets.commands.rules import rules as rules_commands
+from etl_assets.commands.runs import runs as runs_commands
 from etl_assets.commands.staging import staging as staging_commands
 from etl_assets.commands.verify import verify as verify_command
 from etl_assets.commands.why import why as why_command
@@ -264,8 +266,9 @@ def _progress_line(number: int, total: int, results: list[Any]) -> str:
 
 
 for _command in (
-    calendar_command, lineage_command, overlaps_command, alerts_commands, health_command,
-    loads_commands, registry_commands, rules_commands, staging_commands, verify_command, why_command,
+    calendar_command, lineage_command, overlaps_command, alerts_commands, backfill_command,
+    health_command, loads_commands, registry_commands, rules_commands, runs_commands,
+    staging_commands, verify_command, why_command,
 ):  # fmt: skip
     cli.add_command(_command)
 

@@ -6,7 +6,7 @@ from etl_assets.core.errors import PermanentError
 from etl_assets.core.manifest import Load
 from etl_assets.decide_job import DECIDE_JOB, DECIDE_OP, DecisionConfig
 from etl_assets.definitions import build_defs
-from etl_assets.home import COMMAND_LINE_TAG, REPOSITORY_TAGS, end_dead_runs
+from etl_assets.home import COMMAND_LINE_TAGS, end_dead_runs
 from etl_assets.in_process import LOGGER, Progress, progress_logger, signals_kept, step_errors
 from etl_assets.settings import Settings
 
@@ -32,7 +32,7 @@ def decide(
         result = defs.resolve_job_def(DECIDE_JOB).execute_in_process(
             instance=instance,
             run_config=dg.RunConfig(ops={DECIDE_OP: config}, loggers={LOGGER: {}}),
-            tags={**REPOSITORY_TAGS, COMMAND_LINE_TAG: "true"},
+            tags=COMMAND_LINE_TAGS,
             raise_on_error=False,
         )
     if error := step_errors(result).get(DECIDE_OP):

@@ -56,6 +56,7 @@ def build_defs(
     chains = [asset for dataset in datasets for asset in build_chain(dataset, settings)]
     checks = [check for dataset in datasets for check in build_checks(dataset)]
     standing = [build_health_check(dataset, settings) for dataset in datasets]
+    check_keys = [key for one in (*chains, *checks) for key in one.check_keys]
     refresh = dg.define_asset_job(
         REFRESH_JOB,
         selection=dg.AssetSelection.assets(*(asset.key for asset in chains))
@@ -81,7 +82,9 @@ def build_defs(
         jobs=[
             refresh,
             prune,
-            build_clean_job(settings),
+            build_clean_job(
+                settings, [*check_keys, *(key for one in standing for key in one.check_keys)]
+            ),
             build_decide_job(settings),
             build_freshness_job(settings),
             *together,
@@ -92,12 +95,8 @@ def build_defs(
             build_health_sensor(settings),
             build_alerts_sensor(
                 settings,
-                [
-                    key
-                    for one in (*chains, *checks)
-                    for key in one.check_keys
-                    if key.name != IS_FRESH  # told as late keys, with no_key_is_failed_or_late
-                ],
+                # told as late keys, with no_key_is_failed_or_late
+                [key for key in check_keys if key.name != IS_FRESH],
             ),
         ],
         resources={**build_resources(settings), **(resource_overrides or {})},

@@ -120,7 +120,7 @@ def evaluation(health: Health) -> dg.AssetCheckEvaluation:
 def build_health_check(dataset: Dataset, settings: Settings) -> dg.AssetChecksDefinition:
     """Return the check of a dataset, for the button in the UI; no refresh runs it."""
 
-    @dg.asset_check(name=CHECK, asset=table_key(dataset), description=DESCRIPTION)
+    @dg.asset_check(name=CHECK, asset=table_key(dataset), description=DESCRIPTION, pool="registry")
     def no_key_is_failed_or_late(
         context: dg.AssetCheckExecutionContext, registry: RegistryResource
     ) -> dg.AssetCheckResult:

@@ -13,6 +13,7 @@ from dagster._core.instance.ref import InstanceRef
 
 from etl_assets.core.errors import PermanentError, TransientError
 from etl_assets.partitions import IN_FLIGHT
+from etl_assets.run_tags import TRIGGER_TAG
 from etl_assets.settings import Settings
 
 TEMPLATE = Path(__file__).parent / "dagster.yaml"
@@ -27,6 +28,9 @@ REPOSITORY_TAGS = {".dagster/repository": "__repository__@etl_assets"}
 
 COMMAND_LINE_TAG = "etl_assets/command_line"
 """Marks runs that live in a process of the command line, not in one the daemon launched."""
+
+COMMAND_LINE_TAGS = {**REPOSITORY_TAGS, COMMAND_LINE_TAG: "true", TRIGGER_TAG: "command line"}
+"""What every run of the command line has."""
 
 # The command line draws on the terminal itself; Dagster must not redirect it per step.
 _NO_CAPTURE = {

@@ -23,6 +23,7 @@ def build_overlap_check(dataset: Dataset) -> dg.AssetChecksDefinition:
         partitions_def=CAMPAIGNS,
         description=f"The view of `{dataset.table}` without repetition shows each record once."
         " The metadata says what this campaign shares with others.",
+        pool="warehouse",
     )
     def each_record_once(
         context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource

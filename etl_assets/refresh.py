@@ -12,7 +12,7 @@ from etl_assets.core.errors import PermanentError
 from etl_assets.core.registry import Registry
 from etl_assets.definitions import build_defs
 from etl_assets.health_sensor import report
-from etl_assets.home import COMMAND_LINE_TAG, REPOSITORY_TAGS, end_dead_runs
+from etl_assets.home import COMMAND_LINE_TAGS, end_dead_runs
 from etl_assets.in_process import LOGGER, Progress, progress_logger, signals_kept, step_errors
 from etl_assets.metadata import ERROR, FALLBACK, HELD
 from etl_assets.partitions import keys_in_flight, sync_partitions
@@ -20,6 +20,7 @@ from etl_assets.references import FORCE_TAG
 from etl_assets.refresh_together import TOGETHER_JOB, together_config
 from etl_assets.resources import revision_tags
 from etl_assets.results import KeyResult
+from etl_assets.run_tags import CAMPAIGN_TAG, dataset_tags
 from etl_assets.schedules import PRUNE_JOB, REFRESH_JOB, PruneConfig, assets_of, due_in, runnable
 from etl_assets.settings import Settings
 
@@ -115,8 +116,8 @@ class Refresh:
                     instance=self.instance,
                     run_config=dg.RunConfig(ops=config.ops, loggers={LOGGER: {}}),
                     tags={
-                        **REPOSITORY_TAGS,
-                        COMMAND_LINE_TAG: "true",
+                        **COMMAND_LINE_TAGS,
+                        **dataset_tags([dataset.name]),
                         **revision_tags(self.registry),
                     },
                     raise_on_error=False,
@@ -130,7 +131,7 @@ class Refresh:
             result = self._defs.resolve_job_def(PRUNE_JOB).execute_in_process(
                 instance=self.instance,
                 run_config=dg.RunConfig(ops={"prune_tables": config}, loggers={LOGGER: {}}),
-                tags={**REPOSITORY_TAGS, COMMAND_LINE_TAG: "true"},
+                tags=COMMAND_LINE_TAGS,
                 raise_on_error=False,
             )
         removed = [
@@ -145,7 +146,8 @@ class Refresh:
         report(self.settings, self.registry, self.instance)
 
     def _tags(self, key: str) -> dict[str, str]:
-        tags = {**REPOSITORY_TAGS, COMMAND_LINE_TAG: "true", "etl_assets/campaign": key}
+        datasets = [dataset.name for dataset in self._datasets(key) if not dataset.together]
+        tags = {**COMMAND_LINE_TAGS, CAMPAIGN_TAG: key, **dataset_tags(datasets)}
         tags |= revision_tags(self.registry)
         return {**tags, FORCE_TAG: "true"} if self.force else tags
 

@@ -20,6 +20,7 @@ from etl_assets.metadata import prune_metadata
 from etl_assets.partitions import describe_changes, sync_partitions
 from etl_assets.refresh_together import TOGETHER_JOB, together_config
 from etl_assets.resources import RegistryResource, StagingResource, WarehouseResource, revision_tags
+from etl_assets.run_tags import CAMPAIGN_TAG, dataset_tags
 from etl_assets.settings import Settings
 from etl_assets.systems.protocols import Staging, Warehouse
 
@@ -72,7 +73,7 @@ def build_refresh_schedule(settings: Settings) -> dg.ScheduleDefinition:
                 run_key=f"{moment:%Y%m%dT%H%M%z}:{key}",
                 partition_key=key,
                 tags={
-                    "etl_assets/campaign": key,
+                    CAMPAIGN_TAG: key,
                     "etl_assets/tick": moment.isoformat(),
                     **revision_tags(read),
                 },
@@ -106,7 +107,11 @@ def build_together_schedule(settings: Settings) -> dg.ScheduleDefinition:
             dg.RunRequest(
                 run_key=f"{moment:%Y%m%dT%H%M%z}:{dataset.name}",
                 run_config=together_config(dataset, keys),
-                tags={"etl_assets/tick": moment.isoformat(), **revision_tags(read)},
+                tags={
+                    "etl_assets/tick": moment.isoformat(),
+                    **dataset_tags([dataset.name]),
+                    **revision_tags(read),
+                },
             )
             for dataset in settings.datasets.values()
             if dataset.together and (keys := sorted(due_in(dataset, read, due)))

@@ -19,6 +19,8 @@ from etl_assets.systems.protocols import RegistryStore, Source, Staging, Warehou
 _SECRET = re.compile("passw|pwd|secret(?!_id$)|token", re.IGNORECASE)  # secret_id names one
 _LIKE_A_PASSWORD = re.compile(r":[^/@]+@")  # in what is not quite a URL
 
+_MOST_DAYS = 36_500
+
 PACKAGED_DATASETS = Path(__file__).parent / "datasets"
 
 
@@ -39,6 +41,7 @@ class Settings:
         schedule_time_zone: IANA name; the cron and the calendar's dates are in it.
         keep_expired: Whether keys that left the calendar stay in the tables.
         allow_mass_removal: Whether more than half of the keys may go at once.
+        keep_runs_days: How many days Dagster's runs are kept after their end.
         alert_webhook: A URL that takes problems as JSON; never shown, as it may be a password.
         alert_slack: The URL of an incoming webhook of Slack; never shown.
         alert_email: Addresses that problems are mailed to, with commas between.
@@ -59,6 +62,7 @@ class Settings:
     schedule_time_zone: str = "UTC"
     keep_expired: bool = False
     allow_mass_removal: bool = False
+    keep_runs_days: int = 180
     alert_webhook: str = field(default="", repr=False)
     alert_slack: str = field(default="", repr=False)
     alert_email: str = ""
@@ -99,6 +103,8 @@ class Settings:
                 values[name] = Path(text)
             elif name in ("keep_expired", "allow_mass_removal"):
                 values[name] = _boolean(variable, text)
+            elif name == "keep_runs_days":
+                values[name] = _days(variable, text)
             else:
                 values[name] = text
         return cls(**values)  # type: ignore[arg-type]
@@ -189,6 +195,7 @@ VARIABLES = {
     "schedule_time_zone": "ETL_ASSETS_SCHEDULE_TIME_ZONE",
     "keep_expired": "ETL_ASSETS_KEEP_EXPIRED",
     "allow_mass_removal": "ETL_ASSETS_ALLOW_MASS_REMOVAL",
+    "keep_runs_days": "ETL_ASSETS_KEEP_RUNS_DAYS",
     "alert_webhook": "ETL_ASSETS_ALERT_WEBHOOK",
     "alert_slack": "ETL_ASSETS_ALERT_SLACK",
     "alert_email": "ETL_ASSETS_ALERT_EMAIL",
@@ -204,6 +211,12 @@ def _boolean(variable: str, text: str) -> bool:
     if text.lower() not in values:
         raise PermanentError(f"{variable} is {text!r}.", "Write true or false.")
     return values[text.lower()]
+
+
+def _days(variable: str, text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= _MOST_DAYS):
+        raise PermanentError(f"{variable} is {text!r}.", f"Write days, 1 to {_MOST_DAYS}.")
+    return int(text)
 
 
 def _read(path: Path) -> str:

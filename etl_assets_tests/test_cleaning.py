@@ -218,8 +218,10 @@ def test_the_job_removes_what_the_command_would_and_says_what(old: Settings, sma
 
 
 def shown(result: dg.ExecuteInProcessResult) -> dict[str, Any]:
-    """Return what the job's op says it did."""
-    (event,) = result.filter_events(lambda e: e.is_successful_output)
+    """Return what the op that cleans the staging store says it did."""
+    (event,) = result.filter_events(
+        lambda e: e.is_successful_output and e.step_key == "clean_staging"
+    )
     found = event.step_output_data.metadata
     return {
         name: [dict(row.data) for row in value.records]

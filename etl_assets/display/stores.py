@@ -1,7 +1,8 @@
-"""How the command line shows what is in the registry's table and in the staging store."""
+"""How the command line shows what the registry's table, the staging store and runs hold."""
 
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -10,6 +11,9 @@ from rich.table import Table
 from etl_assets.core.registry_items import Stored
 from etl_assets.core.retention import Removal
 from etl_assets.display.tables import new_table
+
+if TYPE_CHECKING:
+    from etl_assets.run_history import OldRun
 
 _PIPE_WIDTH = 120
 out = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
@@ -72,3 +76,18 @@ def removal_rows(removals: Sequence[Removal]) -> list[dict[str, object]]:
         }
         for removal in removals
     ]
+
+
+def old_runs_table(runs: "Sequence[OldRun]") -> Table:
+    """Return the runs that may go."""
+    table = new_table("run", "job", "key", "status", "ended (UTC)", "KiB")
+    for run in runs:
+        size = f"{run.bytes / (1 << 10):,.0f}"
+        ended = f"{run.ended:%Y-%m-%d %H:%M}"
+        table.add_row(run.run_id[:8], run.job, escape(run.key), run.status, ended, size)
+    return table
+
+
+def old_run_rows(runs: "Sequence[OldRun]") -> list[dict[str, object]]:
+    """Return old runs for JSON."""
+    return [{**vars(run), "ended": run.ended.isoformat()} for run in runs]
