@@ -70,7 +70,12 @@ class Progress:
 
 
 def chosen(
-    registry: Registry, settings: Settings, keys: Collection[str], datasets: Collection[str]
+    registry: Registry,
+    settings: Settings,
+    keys: Collection[str],
+    datasets: Collection[str],
+    *,
+    named: bool,
 ) -> dict[str, list[str]]:
     """Return the keys to backfill in each dataset.
 
@@ -82,9 +87,11 @@ def chosen(
         settings: The datasets.
         keys: The campaigns.
         datasets: Names; empty for every dataset that a campaign takes part in.
+        named: Whether somebody named each key: one that is in none of the datasets is an error
+            then, and else left out.
 
     Raises:
-        PermanentError: When a key or dataset is not there, or a key is in none of the datasets.
+        PermanentError: When a key or dataset is not there, or none is left.
     """
     for name in datasets:
         if name not in settings.datasets:
@@ -98,12 +105,12 @@ def chosen(
     wanted = datasets or [n for n, dataset in settings.datasets.items() if not dataset.together]
     campaigns = [registry.campaign(key) for key in sorted(set(keys))]
     found = {name: [c.key for c in campaigns if c.takes_part_in(name)] for name in wanted}
-    for campaign in campaigns:
-        if not any(campaign.key in taken for taken in found.values()):
-            raise PermanentError(
-                f"Campaign {campaign.key} takes part in none of {', '.join(sorted(wanted))}.",
-                "Leave it out, or add the dataset to the campaign's `datasets`.",
-            )
+    outside = [c.key for c in campaigns if not any(c.key in taken for taken in found.values())]
+    if outside and (named or len(outside) == len(campaigns)):
+        raise PermanentError(
+            f"Campaign {outside[0]} takes part in none of {', '.join(sorted(wanted))}.",
+            "Leave it out, or add the dataset to the campaign's `datasets`.",
+        )
     return {name: taken for name, taken in found.items() if taken}
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import dagster as dg
 from dagster._core.definitions.data_version import INPUT_EVENT_POINTER_TAG_PREFIX
-from dagster._core.storage.event_log import SqliteEventLogStorage
+from dagster._core.storage.event_log import EventLogStorage, SqliteEventLogStorage
 from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 
 from etl_assets.partitions import PARTITION_TAG
@@ -94,12 +94,23 @@ def remove_runs(instance: dg.DagsterInstance, runs: Iterable[OldRun]) -> None:
     A run goes last of what is of it, so that what an interrupted removal left is found again.
     """
     for run in runs:
-        instance.event_log_storage.delete_events(run.run_id)
+        _remove_events(instance.event_log_storage, run.run_id)
         for path in list(_files(instance, run.run_id)):
             path.unlink(missing_ok=True)
         for folder in _folders(instance, run.run_id):
             shutil.rmtree(folder, ignore_errors=True)
         instance.run_storage.delete_run(run.run_id)
+
+
+def _remove_events(storage: EventLogStorage, run_id: str) -> None:
+    if isinstance(storage, SqliteEventLogStorage):
+        # The run's own database goes as a file. Dagster would open it for this, and make it anew
+        # where it is gone already.
+        with storage.index_connection() as connection:
+            storage.delete_events_for_run(connection, run_id)
+        storage.free_concurrency_slots_for_run(run_id)
+    else:
+        storage.delete_events(run_id)
 
 
 def _end(record: dg.RunRecord) -> dt.datetime:

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 import dagster as dg
 import pytest
 
+from etl_assets.backfill import chosen
+from etl_assets.core.errors import PermanentError
 from etl_assets_tests.command_line import PATIENCE_SECONDS, CommandLine
 from etl_assets_tests.dagster_fixtures import load
 from etl_assets_tests.held_ui import BEFORE_COMMIT, IN_EXTRACT, IN_STAGE, HeldUI
@@ -183,6 +185,18 @@ def test_what_cannot_be_begun_is_one_sentence_and_begins_nothing(
     assert "Traceback" not in done.stderr
     after = len((ask(ui.port, BACKFILLS) or {})["partitionBackfillsOrError"]["results"])
     assert before == after
+
+
+def test_of_all_keys_those_that_are_in_none_of_the_datasets_are_left_out(small: Small) -> None:
+    small.write_campaigns(
+        CAMPAIGNS + "  - {key: XX, start: 2017-01-01, end: 2017-01-31, datasets: []}\n"
+    )
+    settings = small.settings()
+    registry = settings.open_registry().read()
+    found = chosen(registry, settings, registry.campaigns, ["sales"], named=False)
+    assert found == {"sales": ["AU17", "SP17", "SU17"]}
+    with pytest.raises(PermanentError, match="Campaign XX takes part in none of sales"):
+        chosen(registry, settings, registry.campaigns, ["sales"], named=True)
 
 
 def test_without_a_daemon_nothing_is_begun_and_the_way_out_is_said(small: Small) -> None:

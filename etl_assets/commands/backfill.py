@@ -62,7 +62,7 @@ def backfill(
         else:
             registry = settings.open_registry().read()
             keys = _keys(registry, listed, every=every, day=day.date() if day else None)
-            wanted = chosen(registry, settings, keys, names)
+            wanted = chosen(registry, settings, keys, names, named=bool(listed))
             backfill_id = launch(settings, instance, registry, wanted, force=force)
             count = len({key for taken in wanted.values() for key in taken})
             noun = "key" if count == 1 else "keys"
