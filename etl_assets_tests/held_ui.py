@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Self
 
 from etl_assets_tests.command_line import PATIENCE_SECONDS, CommandLine
+from etl_assets_tests.live_ui import processes_of, until
 from etl_assets_tests.servers import free_port
 from etl_assets_tests.small import Small
-from etl_assets_tests.test_serve import asset_nodes, healthy_daemons, processes_of, until
+from etl_assets_tests.test_serve import asset_nodes, healthy_daemons
 
 IN_EXTRACT = "etl_assets.pipeline:_name_parts"
 IN_STAGE = "etl_assets.pipeline:transform"

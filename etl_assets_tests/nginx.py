@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from etl_assets_tests.servers import _program, ends_with_us, ensure_packages, free_port
+from etl_assets_tests.servers import ends_with_us, ensure_packages, free_port, program_path
 from etl_assets_tests.standins.certificate import make_certificate
 
 CONFIG = Path(__file__).parents[1] / "deploy" / "nginx" / "etl_assets.conf"
@@ -72,7 +72,15 @@ class Nginx:
         self._write("etl_assets.conf", self._placed())
         kinds = [f"{kind}_temp_path {self.folder}/{kind};" for kind in _TEMPORARY]
         self._write("nginx.conf", _FRAME.format(folder=self.folder, temporary="\n  ".join(kinds)))
-        command = [_program("nginx"), "-p", str(self.folder), "-c", "nginx.conf", "-e", "stderr"]
+        command = [
+            program_path("nginx"),
+            "-p",
+            str(self.folder),
+            "-c",
+            "nginx.conf",
+            "-e",
+            "stderr",
+        ]
         tried = subprocess.run([*command, "-t"], capture_output=True, text=True, check=False)
         assert tried.returncode == 0, tried.stderr
         self._process = subprocess.Popen(ends_with_us(command))

@@ -18,8 +18,8 @@ from etl_assets.core.errors import PermanentError
 from etl_assets_tests.command_line import PATIENCE_SECONDS, CommandLine
 from etl_assets_tests.dagster_fixtures import load
 from etl_assets_tests.held_ui import BEFORE_COMMIT, IN_EXTRACT, IN_STAGE, HeldUI
+from etl_assets_tests.live_ui import ask, until
 from etl_assets_tests.small import CAMPAIGNS, COUNTS, Small
-from etl_assets_tests.test_serve import ask, until
 
 STATUS = dg.DagsterRunStatus
 LAUNCH = """mutation { launchMultipleRuns(executionParamsList: [{
