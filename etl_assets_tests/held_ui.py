@@ -21,6 +21,8 @@ from etl_assets_tests.small import Small
 from etl_assets_tests.test_serve import asset_nodes, healthy_daemons
 
 IN_EXTRACT = "etl_assets.pipeline:_name_parts"
+IN_SNAPSHOT = "etl_assets.pipeline:write_parquet"
+"""While the connection to the source is open."""
 IN_STAGE = "etl_assets.pipeline:transform"
 BEFORE_COMMIT = "etl_assets.systems.warehouse_duckdb:prove_load"
 
@@ -71,7 +73,7 @@ class HeldUI:
 
     def __enter__(self) -> Self:
         self._folder.mkdir()
-        site = _SITE.format(places=[IN_EXTRACT, IN_STAGE, BEFORE_COMMIT])
+        site = _SITE.format(places=[IN_SNAPSHOT, IN_EXTRACT, IN_STAGE, BEFORE_COMMIT])
         (self._folder / "sitecustomize.py").write_text(site, encoding="utf-8")
         self._process = subprocess.Popen(
             [sys.executable, "-m", "etl_assets.cli", "ui", "--port", str(self.port)],
