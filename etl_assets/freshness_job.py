@@ -42,7 +42,7 @@ class FreshnessConfig(dg.Config):
 def build_freshness_job(settings: Settings) -> dg.JobDefinition:
     """Return the job that evaluates the check `is_fresh` of some keys."""
 
-    @dg.op
+    @dg.op(pool="registry")
     def evaluate_freshness(
         context: dg.OpExecutionContext, config: FreshnessConfig, registry: RegistryResource
     ) -> None:

@@ -14,9 +14,9 @@ import pytest
 from etl_assets.definitions import build_defs
 from etl_assets_tests.command_line import PATIENCE_SECONDS
 from etl_assets_tests.held_ui import IN_SNAPSHOT, HeldUI
+from etl_assets_tests.live_ui import until
 from etl_assets_tests.servers import MariaDBServer, ensure_packages
 from etl_assets_tests.small import DATASET, Small
-from etl_assets_tests.test_serve import until
 
 SYSTEMS = {"source", "registry", "warehouse"}
 KEYS = ("K1", "K2", "K3", "K4")
