@@ -9,8 +9,8 @@ The asset keys keep the names people know, whatever systems stand behind them; t
 shown in the UI are those of the actual systems.
 """
 
-import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 import dagster as dg
 
@@ -35,6 +35,7 @@ from etl_assets.metadata import (
 )
 from etl_assets.observations import CAMPAIGNS_KEY, inherited, latest, read_version, rules_key
 from etl_assets.partitions import CAMPAIGNS
+from etl_assets.profiled import changes_of_load
 from etl_assets.references import is_forced, previous_reference, required_reference
 from etl_assets.resources import (
     RegistryResource,
@@ -46,6 +47,7 @@ from etl_assets.rules.fallback import last_good_rules, stage_with_fallback
 from etl_assets.settings import Settings
 from etl_assets.systems.connect import system_kind
 from etl_assets.systems.protocols import Staging
+from etl_assets.systems.telemetry import Telemetry, recorded
 
 
 def build_chain(dataset: Dataset, settings: Settings) -> list[dg.AssetsDefinition]:
@@ -92,8 +94,7 @@ def _rds_extract(dataset: Dataset, settings: Settings) -> dg.AssetsDefinition:
         source: SourceResource,
         staging: StagingResource,
     ) -> dg.MaterializeResult[None]:
-        started = time.monotonic()
-        with reported_to_dagster(context):
+        with reported_to_dagster(context), _told(context) as took:
             read = registry.pinned(context.run, context.instance)
             campaign = read.campaign(context.partition_key)
             if not campaign.takes_part_in(dataset.name):
@@ -115,15 +116,14 @@ def _rds_extract(dataset: Dataset, settings: Settings) -> dg.AssetsDefinition:
             path = extract_manifest(dataset.name, campaign.key, made.extract_id)
             context.log.info(
                 f"{made.records:,} records of {campaign.key}"
-                f" {'are as they were' if unchanged else 'extracted'}"
+                f" {'are as they were' if unchanged else 'extracted'}: {took.summary}"
             )
+            shown = extract_metadata(
+                dataset, made, store, path,
+                seconds=took.elapsed, unchanged=unchanged, spans=took.seconds,
+            )  # fmt: skip
             return dg.MaterializeResult(
-                metadata={
-                    **extract_metadata(
-                        made, store, path, seconds=time.monotonic() - started, unchanged=unchanged
-                    ),
-                    **extract_lineage(dataset, made),
-                },
+                metadata={**shown, **extract_lineage(dataset, made)},
                 data_version=dg.DataVersion(made.data_version),
                 tags=read_version(
                     context.instance, CAMPAIGNS_KEY, campaign.key, campaign_version(campaign)
@@ -154,8 +154,7 @@ def _s3_staging_csv(dataset: Dataset, settings: Settings) -> dg.AssetsDefinition
         staging: StagingResource,
         warehouse: WarehouseResource,
     ) -> dg.MaterializeResult[None]:
-        started = time.monotonic()
-        with reported_to_dagster(context):
+        with reported_to_dagster(context), _told(context) as took:
             read = registry.pinned(context.run, context.instance)
             campaign, rules = read.campaign(context.partition_key), read.rules_of(dataset)
             store = staging.open()
@@ -179,19 +178,14 @@ def _s3_staging_csv(dataset: Dataset, settings: Settings) -> dg.AssetsDefinition
             context.log.info(
                 f"{made.records:,} records of {made.campaign_key}"
                 f" {'are as they were' if unchanged else 'staged'}"
-                f" ({made.filtered:,} filtered, {made.rejected:,} rejected)"
+                f" ({made.filtered:,} filtered, {made.rejected:,} rejected): {took.summary}"
             )
+            shown = stage_metadata(
+                dataset, made, store, stage_path(made),
+                seconds=took.elapsed, unchanged=unchanged, spans=took.seconds,
+            )  # fmt: skip
             return dg.MaterializeResult(
-                metadata={
-                    **stage_metadata(
-                        made,
-                        store,
-                        stage_path(made),
-                        seconds=time.monotonic() - started,
-                        unchanged=unchanged,
-                    ),
-                    **stage_lineage(dataset, extract, made, store),
-                },
+                metadata={**shown, **stage_lineage(dataset, extract, made, store)},
                 data_version=dg.DataVersion(made.inputs_digest),
                 tags=read_version(
                     context.instance,
@@ -225,8 +219,7 @@ def _redshift_table(dataset: Dataset, settings: Settings) -> dg.AssetsDefinition
     def redshift_table(
         context: dg.AssetExecutionContext, staging: StagingResource, warehouse: WarehouseResource
     ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
-        started = time.monotonic()
-        with reported_to_dagster(context):
+        with reported_to_dagster(context), _told(context) as took:
             store = staging.open()
             staged = required_reference(context, upstream, Stage, store)
             opened = warehouse.open()
@@ -238,6 +231,7 @@ def _redshift_table(dataset: Dataset, settings: Settings) -> dg.AssetsDefinition
                 run_id=context.run.run_id,
                 force=is_forced(context),
             )
+            changes = changes_of_load(made.replaced, staged, store)
             table_records = sum(opened.slices(dataset).values())
         if staged.notice:
             context.log.warning(f"{staged.campaign_key}: {staged.notice}")
@@ -245,22 +239,17 @@ def _redshift_table(dataset: Dataset, settings: Settings) -> dg.AssetsDefinition
             since = f" (unchanged since load {made.row.load_id})"
             context.log.info(
                 f"{staged.campaign_key}: {made.row.proof}"
-                f"{since if made.status == 'unchanged' else ''}"
+                f"{since if made.status == 'unchanged' else ''}: {took.summary}"
             )
+            shown = load_metadata(
+                dataset, made.row, staged, store,
+                manifest=stage_path(staged), warehouse_url=warehouse.url,
+                table_records=table_records, seconds=took.elapsed,
+                unchanged=made.status == "unchanged", spans=took.seconds, changes=changes,
+                replaced=made.replaced,
+            )  # fmt: skip
             yield dg.MaterializeResult(
-                metadata={
-                    **load_metadata(
-                        made.row,
-                        staged,
-                        store,
-                        manifest=stage_path(staged),
-                        warehouse_url=warehouse.url,
-                        table_records=table_records,
-                        seconds=time.monotonic() - started,
-                        unchanged=made.status == "unchanged",
-                    ),
-                    **table_lineage(upstream, staged.columns),
-                },
+                metadata={**shown, **table_lineage(upstream, staged.columns)},
                 data_version=dg.DataVersion(made.row.inputs_digest),
                 tags=inherited(
                     latest(context.instance, upstream, staged.campaign_key), rules_key(dataset)
@@ -279,6 +268,12 @@ def _redshift_table(dataset: Dataset, settings: Settings) -> dg.AssetsDefinition
         yield is_fresh_result(key, staged.campaign_key, made)
 
     return redshift_table
+
+
+def _told(context: dg.AssetExecutionContext) -> AbstractContextManager[Telemetry]:
+    """Record what a step does; its log says how far it is."""
+    key, log = context.partition_key, context.log
+    return recorded(Telemetry(tell=lambda said: log.info(f"{key}: {said}")))
 
 
 def _lookups(

@@ -186,6 +186,7 @@ def _show(
     metadata = decision_metadata(row, decided.about)
     if decided.stage:
         metadata |= load_metadata(
+            dataset,
             row,
             decided.stage,
             store,

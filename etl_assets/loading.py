@@ -32,11 +32,13 @@ class Loaded:
             stays. Of a load that is held, the hold. None where there is no slice yet.
         status: `loaded`, `unchanged`, `kept` or `held`; see `Status`.
         reason: Why it is kept or held, and what to do; empty otherwise.
+        replaced: The load whose records it replaced; None when there was none, or none was.
     """
 
     row: Load | None
     status: Status
     reason: str = ""
+    replaced: Load | None = None
 
     @property
     def follows_source(self) -> bool:
@@ -141,7 +143,7 @@ def intend(
         return Intent(_settle(order, decision.settled) if decision.settled else None, outcome)
     found = _objections(dataset, staged, standing.current, staging, records)
     if not found:
-        return Intent(order, Loaded(None, "loaded"))
+        return Intent(order, Loaded(None, "loaded", replaced=standing.current))
     waiting = standing.waiting
     if waiting and waiting.inputs_digest == staged.inputs_digest:
         return Intent(None, Loaded(waiting, "held", waits(waiting.load_id, waiting.reason or "")))

@@ -1,19 +1,24 @@
 """The vocabulary of materialization metadata: one name per fact, wherever it is shown."""
 
-import contextlib
-from typing import TYPE_CHECKING
+import datetime as dt
+from collections.abc import Mapping
 
 import dagster as dg
 
-from etl_assets.core.columns import Column
-from etl_assets.core.errors import StagingError
-from etl_assets.core.fingerprint import Fingerprint, GroupPrint
-from etl_assets.core.manifest import Extract, Load, Part, Stage
-from etl_assets.core.rules.kept import rules_markdown
+from etl_assets.core.datasets import Dataset
+from etl_assets.core.manifest import Extract, Load, Stage
+from etl_assets.core.profile import RecordChanges
+from etl_assets.metadata_parts import (
+    Metadata,
+    changed,
+    column_schema,
+    compared,
+    objects,
+    profiled,
+    refused,
+    rules_applied,
+)
 from etl_assets.systems.protocols import Staging
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 REFERENCE = "etl_assets/manifest"
 """Path of the manifest, below the staging URL: what a later asset needs to find the bytes."""
@@ -21,25 +26,66 @@ REFERENCE = "etl_assets/manifest"
 REFERENCE_DIGEST = "etl_assets/manifest_digest"
 """SHA-256 of what that manifest says; it is elsewhere than the manifest, so it shows a change."""
 
-FALLBACK = "fallback"
-"""Why other rules than the current ones were applied; absent when they were not."""
-
 ERROR = "error"
 """Why a key that was refreshed together with others failed; absent when it did not."""
 
 HELD = "held"
 """Why a load did not replace the slice, and what to do; absent when it did."""
 
-_SHOWN_REJECTS = 20
-_SHOWN_COLUMNS = 50
-_LISTED = 80
-Metadata = dict[str, dg.MetadataValue]
+_READ_FIRST = (
+    "dagster/row_count",
+    "dagster/partition_row_count",
+    "season",
+    "records_per_day",
+    "preview",
+    "records_added",
+    "records_removed",
+    "records_changed",
+    "cells_changed",
+    "changed_since",
+    "changes_shown_by",
+    "proof",
+    "compared",
+    "source_records",
+    "filtered",
+    "rejected",
+    "rejects",
+    "bytes",
+    "seconds",
+)
+_READ_LAST = (
+    "sha256",
+    REFERENCE,
+    REFERENCE_DIGEST,
+    "rules_sha256",
+    "fingerprint_sha256",
+    "fingerprint",
+)
 
 
 def extract_metadata(
-    extract: Extract, staging: Staging, path: str, *, seconds: float, unchanged: bool
+    dataset: Dataset,
+    extract: Extract,
+    staging: Staging,
+    path: str,
+    *,
+    seconds: float,
+    unchanged: bool,
+    spans: Mapping[str, float] | None = None,
 ) -> Metadata:
-    """Return what is shown of an extract, with what its policies did."""
+    """Return what is shown of an extract, with what its policies did.
+
+    Args:
+        dataset: Whose extract it is.
+        extract: What was read.
+        staging: Where it is.
+        path: Of its manifest there.
+        seconds: What it took.
+        unchanged: Whether an earlier extract stands.
+        spans: What its parts took, by name.
+    """
+    season = extract.bindings["start"], extract.bindings["end"]
+    days = tuple(dt.date.fromisoformat(str(day)) for day in season)
     shown = {
         REFERENCE: dg.MetadataValue.text(path),
         REFERENCE_DIGEST: dg.MetadataValue.text(extract.digest),
@@ -51,24 +97,43 @@ def extract_metadata(
         "season": dg.MetadataValue.text(
             f"{extract.bindings['start']} to {extract.bindings['end']}"
         ),
+        "proof": dg.MetadataValue.text(
+            f"{extract.source_records:,} counted at the source = {extract.records:,} received"
+            f" + {extract.rejected:,} rejected"
+        ),
         "extracted_at": dg.MetadataValue.timestamp(extract.extracted_at),
-        **_compared(extract.source_fingerprint, "{} columns equal at source and extract"),
-        **_objects(extract.parts, extract.bytes, seconds, unchanged=unchanged),
+        **compared(extract.source_fingerprint, "{} columns equal at source and extract"),
+        **changed(extract.profile.changes if extract.profile else None, unchanged=unchanged),
+        **objects(extract.parts, extract.bytes, seconds, spans, unchanged=unchanged),
+        **profiled(dataset, extract.profile, extract.columns, (days[0], days[1])),
+        **refused(extract.rejects, staging),
     }
     if extract.touched:
         shown["touched"] = dg.MetadataValue.table(
             [dg.TableRecord(touched.model_dump()) for touched in extract.touched]
         )
-    if extract.rejects:
-        shown["rejects"] = dg.MetadataValue.md(_rejects_table(extract.rejects, staging))
-        shown["rejects_uri"] = dg.MetadataValue.text(staging.uri(extract.rejects.path))
-    return shown
+    return _people_first(shown)
 
 
 def stage_metadata(
-    stage: Stage, staging: Staging, path: str, *, seconds: float, unchanged: bool
+    dataset: Dataset,
+    stage: Stage,
+    staging: Staging,
+    path: str,
+    *,
+    seconds: float,
+    unchanged: bool,
+    spans: Mapping[str, float] | None = None,
 ) -> Metadata:
-    """Return what is shown of staged parts, with the records that rules refused."""
+    """Return what is shown of staged parts, with the records that rules refused.
+
+    Arguments are those of `extract_metadata`.
+    """
+    reshaped = f" + {stage.reshaped:,} reshaped" if stage.reshaped else ""
+    equal = f"{len(stage.source_columns)} columns equal at source and stage"
+    if stage.filtered or stage.rejected or stage.reshaped:
+        equal = "counts alone, since rules left records out or made others; the table has every"
+        equal += " column compared with the stage"
     shown = {
         REFERENCE: dg.MetadataValue.text(path),
         REFERENCE_DIGEST: dg.MetadataValue.text(stage.digest),
@@ -80,11 +145,15 @@ def stage_metadata(
         "rejected": dg.MetadataValue.int(stage.rejected),
         "rule_version": dg.MetadataValue.int(stage.rule_version),
         "rules_sha256": dg.MetadataValue.text(stage.rules_digest),
-        **_compared(
-            stage.fingerprint, f"{len(stage.source_columns)} columns equal at source and stage"
+        "proof": dg.MetadataValue.text(
+            f"{stage.source_records:,} read{reshaped} = {stage.records:,} staged"
+            f" + {stage.filtered:,} filtered + {stage.rejected:,} rejected"
         ),
-        **_rules(stage, staging),
-        **_objects(stage.parts, stage.bytes, seconds, unchanged=unchanged),
+        **compared(stage.fingerprint, equal),
+        **rules_applied(stage, staging),
+        **objects(stage.parts, stage.bytes, seconds, spans, unchanged=unchanged),
+        **profiled(dataset, stage.profile, stage.columns),
+        **refused(stage.rejects, staging),
     }
     if stage.rule_counts:
         shown["rule_counts"] = dg.MetadataValue.table(
@@ -100,13 +169,11 @@ def stage_metadata(
                 for count in stage.rule_counts
             ]
         )
-    if stage.rejects:
-        shown["rejects"] = dg.MetadataValue.md(_rejects_table(stage.rejects, staging))
-        shown["rejects_uri"] = dg.MetadataValue.text(staging.uri(stage.rejects.path))
-    return shown
+    return _people_first(shown)
 
 
 def load_metadata(
+    dataset: Dataset,
     load: Load,
     stage: Stage,
     staging: Staging,
@@ -116,10 +183,14 @@ def load_metadata(
     table_records: int,
     seconds: float,
     unchanged: bool,
+    spans: Mapping[str, float] | None = None,
+    changes: RecordChanges | None = None,
+    replaced: Load | None = None,
 ) -> Metadata:
     """Return what is shown of a load: the ledger's row, and the parts it was made of.
 
     Args:
+        dataset: Whose table it is.
         load: The ledger's row.
         stage: What was loaded, or would have been again.
         staging: Where it is.
@@ -128,31 +199,39 @@ def load_metadata(
         table_records: Those of all keys together.
         seconds: What it took.
         unchanged: Whether an earlier load stands.
+        spans: What its parts took, by name.
+        changes: How its records differ from those it replaced, where that is known.
+        replaced: The load that had those.
     """
-    return {
-        "dagster/row_count": dg.MetadataValue.int(table_records),
-        "dagster/partition_row_count": dg.MetadataValue.int(load.records),
-        "dagster/table_name": dg.MetadataValue.text(load.table),
-        "dagster/uri": dg.MetadataValue.text(f"{warehouse_url.partition('?')[0]}/{load.table}"),
-        "dagster/column_schema": column_schema(stage.columns),
-        "staged_uri": dg.MetadataValue.text(staging.uri(manifest)),
-        "load_id": dg.MetadataValue.text(load.load_id),
-        "loaded_at": dg.MetadataValue.timestamp(load.committed_at),
-        "proof": dg.MetadataValue.text(load.proof),
-        "source_records": dg.MetadataValue.int(load.source_records),
-        "filtered": dg.MetadataValue.int(load.filtered),
-        "rejected": dg.MetadataValue.int(load.rejected),
-        "replaced_records": dg.MetadataValue.int(load.replaced_records),
-        "rule_version": dg.MetadataValue.int(load.rule_version),
-        "rules_sha256": dg.MetadataValue.text(load.rules_digest),
-        **_compared(
-            stage.fingerprint,
-            f"{{}} columns equal at stage and table, {len(stage.source_columns)} of them at source"
-            " and extract, too",
-        ),
-        **_rules(stage, staging),
-        **_objects(stage.parts, stage.bytes, seconds, unchanged=unchanged),
-    }
+    return _people_first(
+        {
+            "dagster/row_count": dg.MetadataValue.int(table_records),
+            "dagster/partition_row_count": dg.MetadataValue.int(load.records),
+            "dagster/table_name": dg.MetadataValue.text(load.table),
+            "dagster/uri": dg.MetadataValue.text(f"{warehouse_url.partition('?')[0]}/{load.table}"),
+            "dagster/column_schema": column_schema(stage.columns),
+            "staged_uri": dg.MetadataValue.path(staging.uri(manifest)),
+            "load_id": dg.MetadataValue.text(load.load_id),
+            "loaded_at": dg.MetadataValue.timestamp(load.committed_at),
+            "proof": dg.MetadataValue.text(load.proof),
+            "source_records": dg.MetadataValue.int(load.source_records),
+            "filtered": dg.MetadataValue.int(load.filtered),
+            "rejected": dg.MetadataValue.int(load.rejected),
+            "replaced_records": dg.MetadataValue.int(load.replaced_records),
+            "rule_version": dg.MetadataValue.int(load.rule_version),
+            "rules_sha256": dg.MetadataValue.text(load.rules_digest),
+            **compared(
+                stage.fingerprint,
+                f"{{}} columns equal at stage and table, {len(stage.source_columns)} of them at source"
+                " and extract, too",
+            ),
+            **rules_applied(stage, staging),
+            **changed(changes, unchanged=unchanged),
+            **_compared_by(load, replaced),
+            **objects(stage.parts, stage.bytes, seconds, spans, unchanged=unchanged),
+            **profiled(dataset, stage.profile, stage.columns),
+        }
+    )
 
 
 def held_metadata(status: str, reason: str, row: Load | None, staged: Stage) -> Metadata:
@@ -184,7 +263,7 @@ def decision_metadata(row: Load, about: Load | None) -> Metadata:
     return shown
 
 
-def prune_metadata(load: Load) -> "Mapping[str, dg.MetadataValue]":
+def prune_metadata(load: Load) -> Mapping[str, dg.MetadataValue]:
     """Return what is shown of the removal of a key that left the calendar."""
     return {
         "dagster/partition_row_count": dg.MetadataValue.int(0),
@@ -196,77 +275,17 @@ def prune_metadata(load: Load) -> "Mapping[str, dg.MetadataValue]":
     }
 
 
-def column_schema(columns: "Sequence[Column]") -> dg.MetadataValue:
-    """Return names, types and comments as Dagster shows them."""
-    return dg.TableSchemaMetadataValue(
-        dg.TableSchema(
-            [dg.TableColumn(c.name, str(c.type), description=c.comment or None) for c in columns]
-        )
-    )
-
-
-def _compared(found: Fingerprint | None, said: str) -> Metadata:
-    """Return a fingerprint with the sentence on it; nothing in references of earlier releases."""
-    if found is None:
+def _compared_by(load: Load, replaced: Load | None) -> Metadata:
+    """Return the command that compares a load with the one it replaced, value by value."""
+    if replaced is None or not replaced.is_load:
         return {}
-    groups = {name: group for group in found.groups for name in group.columns}
-    rows = [
-        dg.TableRecord(
-            {
-                "column": c.column,
-                "non_nulls": c.non_nulls,
-                "total": (groups[c.column].total if c.column in groups else c.total) or "",
-                "together_with": _others(groups.get(c.column), c.column),
-            }
-        )
-        for c in found.columns[:_SHOWN_COLUMNS]
-    ]
-    shown: Metadata = {
-        "compared": dg.MetadataValue.text(said.format(len(found.columns))),
-        "fingerprint_sha256": dg.MetadataValue.text(found.digest),
-    }
-    if rows:
-        shown["fingerprint"] = dg.MetadataValue.table(rows)
-    return shown
+    command = f"`etl-assets loads diff {replaced.load_id} {load.load_id}`"
+    return {"changes_shown_by": dg.MetadataValue.md(command)}
 
 
-def _others(group: GroupPrint | None, column: str) -> str:
-    return ", ".join(n for n in group.columns if n != column)[:_LISTED] if group else ""
-
-
-def _rules(stage: Stage, staging: Staging) -> Metadata:
-    """Return where the text of a stage's rules is, how it begins, and why they are not current."""
-    shown: Metadata = {}
-    if stage.notice:
-        shown[FALLBACK] = dg.MetadataValue.text(stage.notice)
-    if stage.rules:
-        shown["rules_uri"] = dg.MetadataValue.text(staging.uri(stage.rules))
-        with contextlib.suppress(
-            StagingError
-        ):  # somebody removed it; the stage stands all the same
-            shown["rules"] = dg.MetadataValue.md(rules_markdown(staging.read_text(stage.rules)))
-    return shown
-
-
-def _objects(parts: "Sequence[Part]", size: int, seconds: float, *, unchanged: bool) -> Metadata:
-    return {
-        "bytes": dg.MetadataValue.int(size),
-        "seconds": dg.MetadataValue.float(round(seconds, 3)),
-        "sha256": dg.MetadataValue.json(
-            {part.path.rpartition("/")[2]: part.sha256 for part in parts}
-        ),
-        "unchanged": dg.MetadataValue.bool(unchanged),
-    }
-
-
-def _rejects_table(rejects: Part, staging: Staging) -> str:
-    """Return the first rejected records as a Markdown table."""
-    import pandas as pd  # here, because only a load with rejects needs it
-
-    with staging.fetch([rejects]) as (file,):
-        frame = pd.read_csv(file, dtype=str, nrows=_SHOWN_REJECTS, keep_default_na=False)
-    cells = [list(frame.columns), ["---"] * len(frame.columns), *frame.to_numpy().tolist()]
-    return "\n".join(
-        "| " + " | ".join(str(c).replace("|", "\\|").replace("\n", " ") for c in row) + " |"
-        for row in cells
-    )
+def _people_first(shown: Metadata) -> Metadata:
+    """Return metadata in the order in which the UI lists them: what people read, then digests."""
+    first = [name for name in _READ_FIRST if name in shown]
+    last = [name for name in _READ_LAST if name in shown]
+    rest = [name for name in shown if name not in {*first, *last}]
+    return {name: shown[name] for name in [*first, *rest, *last]}

@@ -19,6 +19,7 @@ from etl_assets.core.manifest import Load
 from etl_assets.core.registry import Registry
 from etl_assets.core.rules.rule_set import RuleSet
 from etl_assets.failures import reported_to_dagster
+from etl_assets.metadata_parts import overlaps_metadata
 from etl_assets.partitions import CAMPAIGNS as CAMPAIGN_PARTITIONS
 from etl_assets.resources import RegistryResource
 from etl_assets.settings import Settings
@@ -104,7 +105,7 @@ def observations(
     for what, by_key in versions.items():
         for key, version in by_key.items():
             told = (
-                _season(registry.campaigns[key])
+                {**_season(registry.campaigns[key]), **overlaps_metadata(registry.campaigns, key)}
                 if what == CAMPAIGNS
                 else _rules(described[what], key)
             )

@@ -28,11 +28,13 @@ from etl_assets.core.rules.columns_used import untouched
 from etl_assets.core.rules.kept import rules_text
 from etl_assets.core.rules.rule_set import RuleSet
 from etl_assets.kept import extract_manifest, new_id, stage_path
+from etl_assets.profiled import profile_extract
 from etl_assets.proof import prove_extract, prove_rules, source_columns, unchanged_groups
 from etl_assets.received import check_primary_key, check_received, write_parquet, write_rejects
 from etl_assets.rules.transform import LookedUp, transform
 from etl_assets.systems.protocols import Moment, Staging
 from etl_assets.systems.staging import sha256_of
+from etl_assets.systems.telemetry import advanced, span
 
 
 def extract(
@@ -60,15 +62,19 @@ def extract(
     check_bindings(dataset, dict(bindings))
     extracted_at = _now()
     with staging.scratch() as scratch:
-        with source.snapshot(dataset, bindings) as snapshot:
-            check_primary_key(dataset, snapshot)
-            columns = snapshot.columns
-            at_source = snapshot.fingerprint(source_columns(dataset, columns))
+        with contextlib.ExitStack() as opened:
+            with span("query"):
+                snapshot = opened.enter_context(source.snapshot(dataset, bindings))
+                check_primary_key(dataset, snapshot)
+                columns = snapshot.columns
+                at_source = snapshot.fingerprint(source_columns(dataset, columns))
             expected = at_source.records
-            files, records = write_parquet(snapshot, scratch)
+            with span("read"):
+                files, records = write_parquet(snapshot, scratch, expected)
             outcome = snapshot.outcome()
             check_received(dataset, campaign, expected, records, outcome)
-            compared = prove_extract(dataset, campaign.key, at_source, snapshot, files, scratch)
+            with span("proof"):
+                compared = prove_extract(dataset, campaign.key, at_source, snapshot, files, scratch)
         extract_id = new_id(extracted_at)
         folder = f"extract/{dataset.name}/{campaign.key}/{extract_id}"
         listed = write_rejects(outcome, scratch) if outcome.rejects else None
@@ -91,12 +97,17 @@ def extract(
         )
         if previous and previous.data_version == made.data_version:
             return previous
-        for part, file in zip(made.parts, files, strict=True):
-            staging.put(part.path, file)
-        if made.rejects and listed:
-            staging.put(made.rejects.path, listed)
-        path = extract_manifest(dataset.name, campaign.key, extract_id)
-        staging.put_text(path, made.model_dump_json(indent=2))
+        with span("profile"):
+            shown = profile_extract(dataset, campaign, made, files, previous, staging, scratch)
+        made = made.model_copy(update={"profile": shown})
+        with span("store"):
+            for part, file in zip(made.parts, files, strict=True):
+                staging.put(part.path, file)
+                advanced(0, part.bytes)
+            if made.rejects and listed:
+                staging.put(made.rejects.path, listed)
+            path = extract_manifest(dataset.name, campaign.key, extract_id)
+            staging.put_text(path, made.model_dump_json(indent=2))
     return made
 
 
@@ -139,19 +150,25 @@ def stage(
     folder = f"stage/{dataset.name}/{campaign.key}/{load_id}"
     with contextlib.ExitStack() as stack:
         scratch = stack.enter_context(staging.scratch())
-        extracted = stack.enter_context(staging.fetch(source_extract.parts))
-        looked_up = {
-            name: LookedUp(found.columns, tuple(stack.enter_context(staging.fetch(found.parts))))
-            for name, found in lookups.items()
-        }
+        with span("fetch"):
+            extracted = stack.enter_context(staging.fetch(source_extract.parts))
+            looked_up = {
+                name: LookedUp(
+                    other.columns, tuple(stack.enter_context(staging.fetch(other.parts)))
+                )
+                for name, other in lookups.items()
+            }
         made = transform(
-            dataset, source_extract, rule_set, bindings, extracted, scratch,
-            lookups=looked_up, as_read=as_read, groups=unchanged_groups(source_extract, as_read),
+            dataset, source_extract, rule_set, bindings, extracted, scratch, lookups=looked_up,
+            as_read=as_read, groups=unchanged_groups(source_extract, as_read),
+            zone=campaign.time_zone,
         )  # fmt: skip
         parts = _name_parts(folder, made.files, "csv.zst")
-        for part, file in zip(parts, made.files, strict=True):
-            staging.put(part.path, file)
-        rejects = staging.put(f"{folder}/rejects.csv", made.rejects) if made.rejects else None
+        with span("store"):
+            for part, file in zip(parts, made.files, strict=True):
+                staging.put(part.path, file)
+                advanced(0, part.bytes)
+            rejects = staging.put(f"{folder}/rejects.csv", made.rejects) if made.rejects else None
         staged = Stage(
             dataset=dataset.name,
             table=dataset.table,
@@ -180,6 +197,7 @@ def stage(
             sort_keys=dataset.sort_keys,
             season_end=campaign.end,
             fingerprint=made.fingerprint,
+            profile=made.profile,
             staged_at=staged_at,
         )
         left_out = made.filtered + made.rejected

@@ -11,6 +11,7 @@ from etl_assets.core.campaigns import Campaign
 from etl_assets.core.datasets import Dataset
 from etl_assets.core.errors import SourceError, StagingError
 from etl_assets.systems.protocols import Outcome, SourceSnapshot
+from etl_assets.systems.telemetry import advanced
 
 PARQUET_PART_BYTES = 32 << 20
 """A part is closed when it has grown to about this size; each becomes a CSV part of its own,
@@ -67,10 +68,15 @@ def write_rejects(outcome: Outcome, folder: Path) -> Path:
     return file
 
 
-def write_parquet(snapshot: SourceSnapshot, folder: Path) -> tuple[list[Path], int]:
+def write_parquet(snapshot: SourceSnapshot, folder: Path, expected: int) -> tuple[list[Path], int]:
     """Write the snapshot's records to Parquet files; memory is one batch.
 
     lz4 costs next to no CPU; what is kept for long is worth more, but costs every refresh.
+
+    Args:
+        snapshot: Gives the records.
+        folder: Where to write.
+        expected: How many records there are.
 
     Returns:
         The files, and the number of records in them.
@@ -91,6 +97,7 @@ def write_parquet(snapshot: SourceSnapshot, folder: Path) -> tuple[list[Path], i
                 writer = pq.ParquetWriter(files[-1], schema, compression="lz4")
             writer.write_batch(batch)
             records += batch.num_rows
+            advanced(batch.num_rows, batch.nbytes, of=expected)
             if files[-1].stat().st_size > PARQUET_PART_BYTES:
                 writer.close()
                 writer = None

@@ -14,7 +14,8 @@ from etl_assets.definitions import build_defs
 from etl_assets.health_sensor import report
 from etl_assets.home import COMMAND_LINE_TAGS, end_dead_runs
 from etl_assets.in_process import LOGGER, Progress, progress_logger, signals_kept, step_errors
-from etl_assets.metadata import ERROR, FALLBACK, HELD
+from etl_assets.metadata import ERROR, HELD
+from etl_assets.metadata_parts import FALLBACK
 from etl_assets.partitions import keys_in_flight, sync_partitions
 from etl_assets.references import FORCE_TAG
 from etl_assets.refresh_together import TOGETHER_JOB, together_config

@@ -24,12 +24,12 @@ from etl_assets.kept import Reference, extract_manifest, stage_path
 from etl_assets.loading import Loaded
 from etl_assets.metadata import (
     ERROR,
-    Metadata,
     extract_metadata,
     held_metadata,
     load_metadata,
     stage_metadata,
 )
+from etl_assets.metadata_parts import Metadata
 from etl_assets.observations import (
     CAMPAIGNS_KEY,
     DATA_VERSION,
@@ -38,6 +38,7 @@ from etl_assets.observations import (
     read_version,
     rules_key,
 )
+from etl_assets.profiled import changes_of_load
 from etl_assets.references import latest_reference, reference_of
 from etl_assets.resources import (
     RegistryResource,
@@ -199,8 +200,9 @@ class _Reporter:
             path = extract_manifest(self._dataset.name, key, one.extract.extract_id)
             unchanged = one.extract.extract_id in self._known
             shown = extract_metadata(
-                one.extract, self._staging, path, seconds=seconds, unchanged=unchanged
-            )
+                self._dataset, one.extract, self._staging, path,
+                seconds=seconds, unchanged=unchanged,
+            )  # fmt: skip
             tags = read_version(
                 self._context.instance, CAMPAIGNS_KEY, key, campaign_version(campaign)
             )
@@ -209,8 +211,9 @@ class _Reporter:
         if one.stage:
             unchanged = one.stage.load_id in self._known
             shown = stage_metadata(
-                one.stage, self._staging, stage_path(one.stage), seconds=0.0, unchanged=unchanged
-            )
+                self._dataset, one.stage, self._staging, stage_path(one.stage),
+                seconds=0.0, unchanged=unchanged,
+            )  # fmt: skip
             tags = read_version(
                 self._context.instance, rules_key(self._dataset), key, one.stage.rules_digest
             )
@@ -225,15 +228,12 @@ class _Reporter:
     def _report_load(self, key: str, staged: Stage, loaded: Loaded, records: int) -> None:
         if loaded.row and loaded.follows_source:
             shown = load_metadata(
-                loaded.row,
-                staged,
-                self._staging,
-                manifest=stage_path(staged),
-                warehouse_url=self._warehouse_url,
-                table_records=records,
-                seconds=0.0,
-                unchanged=loaded.status == "unchanged",
-            )
+                self._dataset, loaded.row, staged, self._staging,
+                manifest=stage_path(staged), warehouse_url=self._warehouse_url,
+                table_records=records, seconds=0.0, unchanged=loaded.status == "unchanged",
+                changes=changes_of_load(loaded.replaced, staged, self._staging),
+                replaced=loaded.replaced,
+            )  # fmt: skip
             tags = inherited(
                 latest(self._context.instance, self._keys[1], key), rules_key(self._dataset)
             )

@@ -3,10 +3,12 @@
 At risk: the metadata people act on, what is repeated needlessly, and whose failure stops whom.
 """
 
+import html
 import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -96,7 +98,7 @@ def test_rejected_records_are_shown_with_their_key_and_value(platform: Platform)
     assert shown["rejected"] > 0
     assert shown["rejected"] + shown["dagster/row_count"] == COUNTS["SP17"]
     assert "| plain |" in shown["rejects"]
-    assert "sale_id" in shown["rejects"]
+    assert "sale_id=" in html.unescape(shown["rejects"])
     assert shown["rejects_uri"].endswith("/rejects.csv")
 
 
@@ -175,10 +177,105 @@ def test_a_run_without_a_change_says_so_and_adds_no_row_to_the_ledger(platform: 
     assert len(platform.loads()) == 1
     assert _files(platform) == staged
     for asset in CHAIN:
-        changing = {"unchanged", "seconds"}
-        assert {k: v for k, v in after[asset].items() if k not in changing} == {
-            k: v for k, v in before[asset].items() if k not in changing
-        }
+        assert _lasting(after[asset]) == _lasting(before[asset])
+
+
+def test_a_run_tells_what_changed_since_the_one_before(platform: Platform) -> None:
+    platform.run("SP17")
+    first = [platform.shown(f"sales/{asset}", "SP17") for asset in CHAIN]
+    assert not any("records_changed" in shown for shown in first)  # there is none before
+    platform.small.run_sql(
+        "UPDATE sales SET amount = amount + 1, note = 'new' WHERE sale_id IN (2, 3)",
+        "DELETE FROM sales WHERE sale_id = 4",
+        "INSERT INTO sales VALUES (99, '2017-04-01 00:00:00', 7, 100.5, NULL)",
+        "INSERT INTO sales VALUES (98, '2017-04-01 00:00:00', 7, 100.5, NULL)",
+    )
+    platform.run("SP17")
+    counted = {"added": 2, "removed": 1, "changed": 2}
+    for asset, earlier in (("rds_extract", first[0]), ("redshift_table", first[2])):
+        shown = platform.shown(f"sales/{asset}", "SP17")
+        assert {name: shown[f"records_{name}"] for name in counted} == counted
+        assert shown["cells_changed"] == 4
+        assert shown["changed_since"] in (earlier.get("load_id"), _extract_id(earlier))
+    load_ids = first[2]["load_id"], shown["load_id"]
+    assert shown["changes_shown_by"] == "`etl-assets loads diff {} {}`".format(*load_ids)
+    platform.run("SP17")
+    for asset in ("rds_extract", "redshift_table"):
+        shown = platform.shown(f"sales/{asset}", "SP17")
+        assert [shown[f"records_{name}"] for name in counted] == [0, 0, 0]
+        assert shown["cells_changed"] == 0
+
+
+def test_a_changed_rule_is_a_change_of_the_table_alone(platform: Platform) -> None:
+    platform.run("SP17")
+    platform.small.write_rules(
+        "version: 1\nrules:\n  - {id: one, kind: derive, column: quantity, type: bigint, expression: quantity + 1}\n"
+        "  - {id: day, kind: derive, column: sold_on, type: date, expression: CAST(sold_at AS DATE)}\n"
+    )
+    platform.run("SP17")
+    assert platform.shown("sales/rds_extract", "SP17")["unchanged"] is True
+    table = platform.shown("sales/redshift_table", "SP17")
+    assert (table["records_changed"], table["cells_changed"]) == (COUNTS["SP17"], COUNTS["SP17"])
+
+
+def test_what_a_step_took_is_shown_part_by_part(platform: Platform) -> None:
+    platform.run("SP17")
+    parts = {
+        "rds_extract": {"query", "read", "proof", "profile", "store"},
+        "s3_staging_csv": {"fetch", "rules", "write", "proof", "profile", "store"},
+        "redshift_table": {"wait", "fetch", "swap", "proof", "commit"},
+    }
+    for asset, names in parts.items():
+        shown = platform.shown(f"sales/{asset}", "SP17")
+        took = {n.removeprefix("seconds_"): v for n, v in shown.items() if n.startswith("seconds_")}
+        assert set(took) == names
+        assert sum(took.values()) <= shown["seconds"] + 0.01
+
+
+def test_records_are_shown_first_and_digests_last(platform: Platform) -> None:
+    platform.run("SP17")
+    for asset in CHAIN:
+        names = list(platform.shown(f"sales/{asset}", "SP17"))
+        assert names.index("records_per_day") < names.index("preview") < names.index("seconds")
+        assert names.index("seconds") < names.index("sha256") < names.index("fingerprint")
+
+
+def test_the_first_records_are_shown_and_their_days_of_the_season(platform: Platform) -> None:
+    platform.run("SP17")
+    for asset in CHAIN:
+        shown = platform.shown(f"sales/{asset}", "SP17")
+        header, _, first, *_ = html.unescape(shown["preview"]).split("\n")
+        assert header.startswith("| sale_id | sold_at | quantity | amount | note |")
+        assert first.startswith("| 0 | 2017-03-01 00:00:00 | 0 | 0.25 |  |")
+        assert "14 records on 14 of the " in shown["records_per_day"]
+        assert "![Records per day](data:image/svg+xml;base64," in shown["records_per_day"]
+
+
+def test_a_dataset_that_says_so_shows_no_records_from_then_on(platform: Platform) -> None:
+    platform.run("SP17")
+    platform.small.write_dataset(f"preview: false\n{DATASET}")
+    platform.run("SP17")  # nothing changed, so the manifests still have the sample
+    platform.run("SU17")
+    for asset in CHAIN:
+        for key in ("SP17", "SU17"):
+            shown = platform.shown(f"sales/{asset}", key)
+            assert "preview" not in shown
+            assert "records_per_day" in shown
+    manifest = platform.shown("sales/rds_extract", "SU17")["etl_assets/manifest"]
+    text = (platform.settings.home / "staging" / manifest).read_text(encoding="utf-8")
+    extract = Extract.model_validate_json(text)
+    assert extract.profile is not None
+    assert extract.profile.sample == ()
+
+
+def test_what_is_only_shown_does_not_fail_a_run(platform: Platform) -> None:
+    platform.run("SP17")
+    for part in (platform.settings.home / "staging").rglob("part-*"):
+        part.unlink()
+    platform.small.run_sql("DELETE FROM sales WHERE sale_id = 4")
+    assert platform.run("SP17").success
+    for asset in ("rds_extract", "redshift_table"):
+        assert "records_changed" not in platform.shown(f"sales/{asset}", "SP17")
 
 
 def test_a_forced_run_extracts_stages_and_loads_what_is_unchanged(platform: Platform) -> None:
@@ -315,3 +412,13 @@ def _columns(shown: dict[str, object]) -> dict[str, str]:
 def _files(platform: Platform) -> set[str]:
     staging = platform.settings.home / "staging"
     return {str(path) for path in staging.rglob("*") if path.is_file()}
+
+
+def _lasting(shown: dict[str, Any]) -> dict[str, Any]:
+    """Return what is shown of the records, without what is of the run."""
+    changing = re.compile("unchanged|seconds.*|(records|cells)_(added|removed|changed)")
+    return {name: value for name, value in shown.items() if not changing.fullmatch(name)}
+
+
+def _extract_id(shown: dict[str, Any]) -> str:
+    return str(shown.get("etl_assets/manifest", "/")).split("/")[-2]

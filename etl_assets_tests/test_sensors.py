@@ -61,6 +61,18 @@ def test_an_observation_tells_the_season_and_the_rules_of_its_campaign(platform:
     ]  # fmt: skip
 
 
+def test_a_campaign_is_shown_with_the_seasons_that_it_overlaps(
+    small: Small, tmp_path: Path
+) -> None:
+    with open_platform(small, tmp_path) as platform:
+        events = platform.sense().asset_events
+    shown = {e.partition: e.metadata for e in events if e.asset_key.path[-1] == "campaigns"}
+    assert {key: one["overlapping_seasons"].value for key, one in shown.items()} == {
+        "SP17": 1, "SU17": 1, "AU17": 0,
+    }  # fmt: skip
+    assert "SP17 2017-03-01 to 2017-05-31; SU17 2017-05-15" in shown["SU17"]["timeline"].value
+
+
 def test_what_did_not_change_is_not_reported_again(platform: Platform) -> None:
     tick = platform.sense()
     assert (tick.asset_events, tick.run_requests) == ([], [])

@@ -18,6 +18,7 @@ from etl_assets.core.readers import Owner, Reader
 from etl_assets.core.reporting_views import view_names
 from etl_assets.core.rules.kinds import Rule
 from etl_assets.core.rules.rule_set import RuleSet
+from etl_assets.core.season_column import season_column
 
 DatasetName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 
@@ -74,6 +75,7 @@ class Dataset(BaseModel):
         late_after_minutes: A key that was not refreshed so long after a tick of the schedule
             is late; the check `no_key_is_failed_or_late` then fails.
         readers: Who reads the table; shown at the end of the graph.
+        preview: Whether the UI shows the first records; `false` where they are nobody's business.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -100,6 +102,7 @@ class Dataset(BaseModel):
     sort_keys: tuple[ColumnName, ...] = ()
     late_after_minutes: int = Field(default=60, ge=1, le=1440)
     readers: tuple[Reader, ...] = ()
+    preview: bool = True
 
     @field_validator("query")
     @classmethod
@@ -138,6 +141,11 @@ class Dataset(BaseModel):
     def query_parameters(self) -> set[str]:
         """The names the query binds."""
         return {node.name for node in parse_select(self.query).find_all(exp.Placeholder)}
+
+    @property
+    def season_column(self) -> str | None:
+        """The column of the query that says when a record was; see `core/season_column.py`."""
+        return season_column(parse_select(self.query))
 
     @property
     def load_digest(self) -> str:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from etl_assets.core.campaigns import CampaignKey, Scalar
 from etl_assets.core.columns import Column
 from etl_assets.core.fingerprint import Fingerprint
+from etl_assets.core.profile import Profile
 
 Kind = Literal["load", "rollback", "prune", "hold", "release"]
 """What a row of the ledger says was done."""
@@ -71,6 +72,7 @@ class Extract(_Reference):
         extracted_at: When the snapshot was taken, UTC.
         source_fingerprint: What the source computed itself in the snapshot, and the records
             kept were compared with; None in extracts of earlier releases.
+        profile: What is shown of the records; None in extracts of earlier releases.
     """
 
     dataset: str
@@ -88,6 +90,7 @@ class Extract(_Reference):
     bindings: dict[str, Scalar]
     extracted_at: dt.datetime
     source_fingerprint: Fingerprint | None = None
+    profile: Profile | None = None
 
     @property
     def bytes(self) -> int:
@@ -170,6 +173,7 @@ class Stage(_Reference):
         season_end: The campaign's last day; None in stages of earlier releases.
         fingerprint: Of the records, as the rules made them; None in stages of earlier releases.
         source_columns: Columns whose part of it is what the source computed, too.
+        profile: What is shown of the records; None in stages of earlier releases.
     """
 
     dataset: str
@@ -200,6 +204,7 @@ class Stage(_Reference):
     season_end: dt.date | None = None
     fingerprint: Fingerprint | None = None
     source_columns: tuple[str, ...] = ()
+    profile: Profile | None = None
     staged_at: dt.datetime
 
     @property

@@ -15,6 +15,7 @@ from etl_assets.core.errors import RuleError, StagingError
 from etl_assets.core.fingerprint import Fingerprint
 from etl_assets.core.fingerprint_groups import Group
 from etl_assets.core.manifest import Extract, RuleCount
+from etl_assets.core.profile import Profile
 from etl_assets.core.rules.chain import COMPUTED
 from etl_assets.core.rules.compile import CompiledRules, compile_rules
 from etl_assets.core.rules.rule_set import RuleSet
@@ -30,6 +31,8 @@ from etl_assets.rules.engine import (
     run,
 )
 from etl_assets.rules.printing import print_records
+from etl_assets.rules.profiling import profile
+from etl_assets.systems.telemetry import advanced, span
 
 _SAMPLES = 5
 
@@ -45,6 +48,7 @@ class Transformed:
         reshaped: As `Ran`.
         null_token: Stands for NULL, unquoted.
         fingerprint: Of the records in the parts.
+        profile: What is shown of them.
     """
 
     files: list[Path]
@@ -57,6 +61,7 @@ class Transformed:
     rule_counts: tuple[RuleCount, ...]
     null_token: str
     fingerprint: Fingerprint
+    profile: Profile
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,7 @@ def transform(
     lookups: Mapping[str, LookedUp] | None = None,
     as_read: Collection[str] = (),
     groups: Iterable[Group] = (),
+    zone: str = "UTC",
 ) -> Transformed:
     """Apply rules to the Parquet files of an extract and write CSV parts into a folder.
 
@@ -91,6 +97,7 @@ def transform(
         lookups: The extracts that rules look values up in, by dataset.
         as_read: Columns that no rule sets.
         groups: Columns that the fingerprint is to have together.
+        zone: The time zone whose days are counted.
 
     Raises:
         RuleError: When the rules do not fit the columns, a value cannot be computed, what must
@@ -110,16 +117,24 @@ def transform(
         close_off(connection, {folder, *(path.parent for path in parquet)})
         check_types(connection, compiled, what)
         try:
-            ran = run(connection, compiled)
+            with span("rules"):
+                ran = run(connection, compiled)
             check_refused(connection, compiled, ran, dataset, what, extract.rejected)
             rejects = _list_rejects(connection, compiled, folder) if ran.total("rejected") else None
             _check_lengths(connection, compiled, dataset, extract.campaign_key)
-            token = _absent_token(connection, compiled)
-            files, records = _write_parts(connection, compiled, extract, parquet, folder, token)
+            with span("write"):
+                token = _absent_token(connection, compiled)
+                files, records = _write_parts(connection, compiled, extract, parquet, folder, token)
             if len(compiled.phases) == 1:
                 read_extract(connection, extract.columns, parquet)
             as_read = () if ran.left_out or ran.reshaped else as_read
-            made = print_records(connection, compiled, parquet, as_read, groups)
+            with span("proof"):
+                made = print_records(connection, compiled, parquet, as_read, groups)
+            with span("profile"):
+                shown = profile(
+                    connection, f"({compiled.last.records()}) r", compiled.columns,
+                    preview=dataset.preview, season_column=dataset.season_column, zone=zone,
+                )  # fmt: skip
         except duckdb.IOException as error:
             raise StagingError(
                 f"The parts of {dataset.name} for campaign {extract.campaign_key} could not be"
@@ -139,6 +154,7 @@ def transform(
         rule_counts=tuple(c for c in ran.counts if c.outcome != "failed"),
         null_token=token,
         fingerprint=made,
+        profile=shown,
     )
 
 
@@ -267,6 +283,7 @@ def _write_parts(
         if row and row[0]:
             files.append(file)
             records += int(row[0])
+            advanced(int(row[0]), file.stat().st_size, of=extract.records)
     return files, records
 
 

@@ -18,6 +18,7 @@ from etl_assets.systems.redshift_errors import (
     is_serialization_failure,
 )
 from etl_assets.systems.redshift_tables import rows_of_orders
+from etl_assets.systems.telemetry import span
 
 Transaction = Callable[[pg.cursor], list[Load]]
 """Changes slices and returns the ledger rows it wrote; does not commit."""
@@ -53,10 +54,12 @@ class Publisher:
             try:
                 with connection.cursor() as cursor:
                     # First of all, so that the snapshot begins after the wait (dg:r_LOCK).
-                    cursor.execute(_lock(orders))
+                    with span("wait"):
+                        cursor.execute(_lock(orders))
                     rows = transaction(cursor)
                 committing = True
-                connection.commit()
+                with span("commit"):
+                    connection.commit()
             except psycopg2.Error as error:
                 if committing and is_connection_lost(error):
                     return self._settled(orders)

@@ -31,6 +31,7 @@ from etl_assets.systems import duckdb_tables as tables
 from etl_assets.systems import duckdb_views as views
 from etl_assets.systems.fingerprint_duckdb import fingerprint_of, fingerprint_of_parts
 from etl_assets.systems.protocols import Check, Staging
+from etl_assets.systems.telemetry import span
 
 _ROW_GROUP_RECORDS = 10_240
 """Records DuckDB holds in memory before it writes them: its own default, 122,880, does not fit
@@ -57,10 +58,11 @@ class DuckDBWarehouse:
     def commit(self, orders: Sequence[Order], staging: Staging) -> list[Load]:
         """Carry out orders in one transaction; see `Warehouse.commit`."""
         with contextlib.ExitStack() as stack:
-            files = [
-                stack.enter_context(staging.fetch(order.loaded.parts if order.loaded else ()))
-                for order in orders
-            ]
+            with span("fetch"):
+                files = [
+                    stack.enter_context(staging.fetch(order.loaded.parts if order.loaded else ()))
+                    for order in orders
+                ]
             connection = stack.enter_context(self._transaction(describe_orders(orders)))
             if done := tables.rows_of_orders(connection, orders):
                 return done
@@ -134,7 +136,8 @@ class DuckDBWarehouse:
                 connection.execute("BEGIN")
                 tables.make_ledger(connection)
                 yield connection
-                connection.execute("COMMIT")
+                with span("commit"):
+                    connection.execute("COMMIT")
             except duckdb.Error as error:
                 raise WarehouseError(
                     f"{what} failed: {str(error).splitlines()[0]}; the table is as it was.",
@@ -156,7 +159,8 @@ class DuckDBWarehouse:
 
     @contextlib.contextmanager
     def _open(self, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
-        connection = self._connect(read_only=read_only)
+        with span("wait"):
+            connection = self._connect(read_only=read_only)
         try:
             connection.execute(f"SET memory_limit = {quote_literal(self._memory_limit)}")
             spill = quote_literal(f"{self.path}.tmp")  # else below the current folder
@@ -225,6 +229,7 @@ def _carry_out(connection: duckdb.DuckDBPyConnection, order: Order, files: Seque
     return row
 
 
+@span("swap")
 def _replace(
     connection: duckdb.DuckDBPyConnection,
     order: Order,
@@ -254,7 +259,8 @@ def _replace(
         mine = "campaign_key = ?"
         return fingerprint_of(connection, columns, groups, target, where=mine, bindings=key)
 
-    prove_slice(stage, in_table, lambda names: fingerprint_of_parts(stage, files, names))
+    with span("proof"):
+        prove_slice(stage, in_table, lambda names: fingerprint_of_parts(stage, files, names))
     return records, replaced
 
 

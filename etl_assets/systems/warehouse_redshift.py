@@ -40,6 +40,7 @@ from etl_assets.systems.redshift_errors import explain, is_connection_lost
 from etl_assets.systems.redshift_load_error import describe_load_error, find_load_error
 from etl_assets.systems.redshift_publish import Publisher
 from etl_assets.systems.staging import prove_parts
+from etl_assets.systems.telemetry import span
 
 
 class RedshiftWarehouse:
@@ -95,10 +96,9 @@ class RedshiftWarehouse:
                     self._carry_out(cursor, order, n, staging) for n, order in enumerate(orders)
                 ]
 
-            def reconnect() -> pg.connection:
-                return connect(self.url, self._password)
-
-            publisher = Publisher(reconnect, self._patience_seconds, self._sleep)
+            publisher = Publisher(
+                lambda: connect(self.url, self._password), self._patience_seconds, self._sleep
+            )
             return publisher.commit(connection, orders, publish)
 
     def loads(
@@ -188,6 +188,7 @@ class RedshiftWarehouse:
         tables.write_ledger(cursor, row)
         return row
 
+    @span("swap")
     def _replace(
         self,
         cursor: pg.cursor,
@@ -219,6 +220,7 @@ class RedshiftWarehouse:
         prove_slice(stage, in_table, in_parts)
         return records, replaced
 
+    @span("proof")
     def _printed(
         self,
         cursor: pg.cursor,
@@ -239,6 +241,7 @@ class RedshiftWarehouse:
         prove_prune(order, total=total, gone=gone, left=tables.count(cursor, counted))
         return total, gone
 
+    @span("copy")
     def _copy(
         self, connection: pg.connection, stage: Stage, staging: Staging, what: str, number: int
     ) -> int:
