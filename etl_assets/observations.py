@@ -19,6 +19,7 @@ from etl_assets.core.manifest import Load
 from etl_assets.core.registry import Registry
 from etl_assets.core.rules.rule_set import RuleSet
 from etl_assets.failures import reported_to_dagster
+from etl_assets.lineage import owners_of, tags_of
 from etl_assets.metadata_parts import overlaps_metadata
 from etl_assets.partitions import CAMPAIGNS as CAMPAIGN_PARTITIONS
 from etl_assets.resources import RegistryResource
@@ -57,12 +58,26 @@ def rules_key(dataset: Dataset) -> dg.AssetKey:
 
 def build_registry_assets(settings: Settings) -> dg.AssetsDefinition:
     """Return the campaigns and each dataset's rule set as assets that are observed."""
-    rules = "The rules of {}; a partition's version is the digest of those that apply to it."
-    described = {
-        CAMPAIGNS: "Campaigns; a partition's version is the digest of its season, parameters and"
+    kinds = {system_kind(settings.registry_url)}
+    campaigns = dg.AssetSpec(
+        CAMPAIGNS_KEY,
+        group_name="registry",
+        kinds=kinds,
+        description="Campaigns; a partition's version is the digest of its season, parameters and"
         " datasets.",
-        **{rules_of(name): rules.format(name) for name in settings.datasets},
-    }
+    )
+    rules = [
+        dg.AssetSpec(
+            rules_key(dataset),
+            group_name="registry",
+            kinds=kinds,
+            owners=owners_of(dataset.owner),
+            tags=tags_of(dataset),
+            description=f"{dataset.description}\n\nThe rules of {dataset.name}; a partition's version"
+            " is the digest of those that apply to it.",
+        )
+        for dataset in settings.datasets.values()
+    ]
 
     def observe_registry(
         context: dg.AssetExecutionContext, registry: RegistryResource
@@ -76,16 +91,11 @@ def build_registry_assets(settings: Settings) -> dg.AssetsDefinition:
                 context.log_event(event)
         yield from ()  # each partition's event was logged; nothing is said of the asset as a whole
 
-    kinds = {system_kind(settings.registry_url)}
-    specs = [
-        dg.AssetSpec(registry_key(what), group_name="registry", kinds=kinds, description=text)
-        for what, text in described.items()
-    ]
     with warnings.catch_warnings():  # observable assets are a beta in 1.13; tests hold ours
         warnings.simplefilter("ignore", dg.BetaWarning)
         decorate: Callable[[Callable[..., object]], dg.AssetsDefinition] = (
             dg.multi_observable_source_asset(
-                specs=specs, partitions_def=CAMPAIGN_PARTITIONS, can_subset=True
+                specs=[campaigns, *rules], partitions_def=CAMPAIGN_PARTITIONS, can_subset=True
             )
         )
     return decorate(observe_registry)

@@ -16,7 +16,7 @@ from etl_assets.column_lineage import COLUMN_LINEAGE, NO_LINEAGE
 from etl_assets.core.datasets import Dataset
 from etl_assets.core.errors import RuleError
 from etl_assets.definitions import build_defs
-from etl_assets_tests.dagster_fixtures import OTHER_DATASET, Platform, open_platform
+from etl_assets_tests.dagster_fixtures import CHAIN, OTHER_DATASET, Platform, open_platform
 from etl_assets_tests.small import DATASET, Small
 from etl_assets_tests.ui_answers import ask
 
@@ -148,8 +148,10 @@ def test_views_and_readers_stand_behind_the_table(platform: Platform) -> None:
 
 def test_everything_of_a_dataset_has_its_tag_and_owner(platform: Platform) -> None:
     graph = build_defs(platform.settings).resolve_asset_graph()
-    for name in ("rds_extract", "s3_staging_csv", "redshift_table", "sales_by_campaign"):
-        node = graph.get(dg.AssetKey(["sales", name]))
+    keys = [f"sales/{name}" for name in (*CHAIN, "sales_by_campaign")]
+    for key in (*keys, "registry/sales_rules"):
+        node = graph.get(dg.AssetKey(key.split("/")))
+        assert node.description.startswith("One record per sale.") or key.endswith("staging_csv")
         assert node.tags["etl_assets/dataset"] == "sales"
         assert node.owners == ["team:sales"]
 
