@@ -151,7 +151,9 @@ def test_everything_of_a_dataset_has_its_tag_and_owner(platform: Platform) -> No
     keys = [f"sales/{name}" for name in (*CHAIN, "sales_by_campaign")]
     for key in (*keys, "registry/sales_rules"):
         node = graph.get(dg.AssetKey(key.split("/")))
-        assert (node.description or "").startswith("One record per sale.") or key.endswith("staging_csv")
+        assert (node.description or "").startswith("One record per sale.") or key.endswith(
+            "staging_csv"
+        )
         assert node.tags["etl_assets/dataset"] == "sales"
         assert node.owners == ["team:sales"]
 
