@@ -97,6 +97,11 @@ def alter_table(schema: str, table: str, change: SchemaChange) -> list[str]:
     return added + wider
 
 
+def comment_column(schema: str, table: str, column: str) -> str:
+    """Return the COMMENT of a column; its parameter is the text (r_COMMENT)."""
+    return f"COMMENT ON COLUMN {quote_table(schema, table)}.{quote_identifier(column)} IS %s"
+
+
 def staging_table(number: int = 0) -> str:
     """Return the name of a session's staging table; a transaction of several loads has several."""
     return quote_identifier(f"etl_staging_{number}")

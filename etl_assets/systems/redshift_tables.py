@@ -24,6 +24,9 @@ from etl_assets.systems.redshift_errors import attempts, is_serialization_failur
 _MADE_MEANWHILE = {"42P07", "42P06", "42701", "42710", "23505"}
 """The states of "it exists already": table, schema, column, a table's type, catalog row."""
 
+_COMMENT_PATIENCE_MS = 5_000
+"""How long a comment may wait for those who read the table."""
+
 
 def make_ledger(
     connection: pg.connection, targets: Collection[str], sleep: Callable[[float], None]
@@ -81,6 +84,27 @@ def fit_table(
 ) -> None:
     """Create the target table, or add what it lacks; errors as `check_fit`."""
     run_ddl(connection, lambda: check_fit(connection, schema, stage, what), sleep)
+    _keep_comments(connection, schema, stage)
+
+
+def _keep_comments(connection: pg.connection, schema: str, stage: Stage) -> None:
+    """Give the table's columns the dataset's comments where they have others.
+
+    Only the owner of a table may (dg:r_COMMENT), and a comment must not stop a load: when one is
+    refused, or waits for a lock, the table stays without.
+    """
+    try:
+        with connection, connection.cursor() as cursor:
+            there = column_comments(cursor, schema, stage.table)
+            wanted = {c.name: c.comment for c in stage.columns if c.comment}
+            different = {n: text for n, text in wanted.items() if there.get(n) != text}
+            if different:
+                cursor.execute("SET LOCAL statement_timeout TO %s", [_COMMENT_PATIENCE_MS])
+            for name, text in different.items():
+                cursor.execute(sql.comment_column(schema, stage.table, name), [text])
+    except psycopg2.Error:
+        if connection.closed:
+            raise
 
 
 def run_ddl(
@@ -147,6 +171,19 @@ def column_types(cursor: pg.cursor, schema: str, table: str) -> dict[str, str]:
         else:
             found[name] = f"{kind}({length})" if length else str(kind)
     return found
+
+
+def column_comments(cursor: pg.cursor, schema: str, table: str) -> dict[str, str]:
+    """Return the comments of a table's columns, of those that have one."""
+    cursor.execute(
+        "SELECT a.attname, d.description FROM pg_class c"
+        " JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " JOIN pg_attribute a ON a.attrelid = c.oid"
+        " JOIN pg_description d ON d.objoid = c.oid AND d.objsubid = a.attnum"
+        " WHERE n.nspname = %s AND c.relname = %s AND a.attnum > 0",
+        [schema, table],
+    )
+    return dict(cursor.fetchall())
 
 
 def ledger_rows(cursor: pg.cursor, tail: str, parameters: Sequence[object]) -> list[Load]:
