@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from etl_assets.core.datasets import Dataset
+from etl_assets.core.lineage.query import query_lineage
 from etl_assets.core.readers import Reader
 from etl_assets.core.reporting_views import BY_CAMPAIGN, DEDUPLICATED, view_name
 from etl_assets.settings import Settings
@@ -43,17 +44,34 @@ def owners_of(owner: str | None) -> list[str] | None:
 def _sources(settings: Settings) -> Iterator[dg.AssetSpec]:
     kind = system_kind(settings.source_url)
     readers: dict[str, list[str]] = defaultdict(list)
+    says: dict[str, list[str]] = defaultdict(list)
     for dataset in settings.datasets.values():
+        read = _columns_read(dataset)
         for name in dataset.source_tables:
             readers[name].append(dataset.name)
+            if columns := ", ".join(f"`{column}`" for column in sorted(read.get(name, ()))):
+                says[name].append(f"{dataset.name} reads {columns}.")
     for name, of in sorted(readers.items()):
         yield dg.AssetSpec(
             ["source", name],
             group_name="source",
             kinds={kind, "table"},
-            description=f"The table `{name}` of the source database, read by {', '.join(of)}.",
+            description="\n\n".join(
+                [
+                    f"The table `{name}` of the source database, read by {', '.join(of)}.",
+                    *says[name],
+                ]
+            ),
             metadata={"dagster/table_name": name},
         )
+
+
+def _columns_read(dataset: Dataset) -> dict[str, set[str]]:
+    """Return the columns that the query reads, by table; none when it cannot be followed."""
+    try:
+        return query_lineage(dataset.query).columns_read
+    except Exception:  # noqa: BLE001  (what is only shown must not keep the platform from starting)
+        return {}
 
 
 def _views(dataset: Dataset, settings: Settings) -> Iterator[dg.AssetSpec]:

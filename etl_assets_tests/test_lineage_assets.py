@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from etl_assets import column_lineage
+from etl_assets import column_lineage, lineage
 from etl_assets.column_lineage import COLUMN_LINEAGE, NO_LINEAGE
 from etl_assets.core.datasets import Dataset
 from etl_assets.core.errors import RuleError
@@ -141,7 +141,9 @@ def test_views_and_readers_stand_behind_the_table(platform: Platform) -> None:
     assert weekly["owners"] == [{"team": "reports"}]
     assert weekly["description"] == "Sales by week.\n\nReads `amount` of `sales_by_campaign`."
     assert source["description"] == (
-        "The table `sales` of the source database, read by notes, sales."
+        "The table `sales` of the source database, read by notes, sales.\n\n"
+        "notes reads `note`, `sale_id`, `sold_at`.\n\n"
+        "sales reads `amount`, `note`, `quantity`, `sale_id`, `sold_at`."
     )
     assert not any(node["isMaterializable"] for node in (by_campaign, once, weekly, yearly, source))
 
@@ -156,6 +158,17 @@ def test_everything_of_a_dataset_has_its_tag_and_owner(platform: Platform) -> No
         )
         assert node.tags["etl_assets/dataset"] == "sales"
         assert node.owners == ["team:sales"]
+
+
+def test_a_query_that_cannot_be_followed_leaves_the_graph_as_it_is(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_query: str) -> None:
+        raise RecursionError
+
+    monkeypatch.setattr(lineage, "query_lineage", broken)
+    node = build_defs(platform.settings).resolve_asset_graph().get(dg.AssetKey(["source", "sales"]))
+    assert node.description == "The table `sales` of the source database, read by notes, sales."
 
 
 def test_a_reader_of_the_table_itself_stands_behind_it(platform: Platform) -> None:

@@ -48,6 +48,16 @@ class QueryLineage:
         """Whether the text names every column of the result."""
         return not self.relation.others
 
+    @property
+    def columns_read(self) -> dict[str, set[str]]:
+        """The columns by table of the source, of which the text says for sure whose they are."""
+        read: dict[str, set[str]] = {}
+        for origins in (*self.relation.columns.values(), self.relation.records):
+            for place, part in origins.items():
+                if place.table and part.sure:
+                    read.setdefault(place.table, set()).add(place.column)
+        return read
+
 
 def query_lineage(query: str, tables: Mapping[str, Collection[str]] | None = None) -> QueryLineage:
     """Return what the columns of a query come from.
