@@ -15,6 +15,7 @@ from etl_assets.failures import reported_to_dagster
 from etl_assets.held import follows_source_now
 from etl_assets.metadata import decision_metadata, load_metadata
 from etl_assets.observations import made_of
+from etl_assets.partition_events import targets
 from etl_assets.references import latest_reference
 from etl_assets.resources import RegistryResource, StagingResource, WarehouseResource
 from etl_assets.settings import Settings
@@ -213,7 +214,14 @@ def _show(
         )
     standing = standing_of(warehouse.loads(dataset=dataset.name, key=key))
     staged = _staged_last(context, stage_key, key, store)
-    evaluation = follows_source_now(table, key, standing, staged, slices.get(key, 0))
+    evaluation = follows_source_now(
+        table,
+        key,
+        standing,
+        staged,
+        records=slices.get(key, 0),
+        target=targets(context.instance, table, {key}).get(key),
+    )
     context.log_event(evaluation)  # type: ignore[arg-type]  # taken, though not in its hints
 
 

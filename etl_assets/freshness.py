@@ -9,17 +9,13 @@ import datetime as dt
 import warnings
 
 import dagster as dg
-from dagster._core.definitions.asset_checks.asset_check_evaluation import (
-    AssetCheckEvaluationTargetMaterializationData,
-)
 
 from etl_assets.core.freshness import Freshness, freshness_of_load
 from etl_assets.loading import Loaded
+from etl_assets.partition_events import Target
 from etl_assets.partitions import CAMPAIGNS
 
 NAME = "is_fresh"
-Target = AssetCheckEvaluationTargetMaterializationData
-"""The materialization that a check is of: the UI shows no check that is of an earlier one."""
 
 
 def is_fresh_spec(table: dg.AssetKey) -> dg.AssetCheckSpec:

@@ -18,9 +18,9 @@ from etl_assets import health
 from etl_assets.assets import chain_keys
 from etl_assets.core.freshness import Freshness
 from etl_assets.failures import NO_RUN_RETRY, reported_to_dagster
-from etl_assets.freshness import NAME, Target, is_fresh_evaluation
+from etl_assets.freshness import NAME, is_fresh_evaluation
 from etl_assets.health import Found, look_closely
-from etl_assets.key_states import MADE, latest_events
+from etl_assets.partition_events import targets
 from etl_assets.resources import RegistryResource
 from etl_assets.settings import Settings
 
@@ -107,13 +107,6 @@ def _evaluations(
     """
     table = chain_keys(found.health.dataset)[-1]
     asked = sorted((one for one in found.keys if one.key in keys), key=lambda one: not one.passed)
-    targets = _targets(instance, table, {one.key for one in asked})
+    made = targets(instance, table, {one.key for one in asked})
     for one in asked:
-        yield is_fresh_evaluation(table, one, targets.get(one.key))
-
-
-def _targets(instance: dg.DagsterInstance, table: dg.AssetKey, keys: set[str]) -> dict[str, Target]:
-    return {
-        key: Target(storage_id=made.storage_id, run_id=made.run_id, timestamp=made.timestamp)
-        for key, made in latest_events(instance, table, MADE, keys).items()
-    }
+        yield is_fresh_evaluation(table, one, made.get(one.key))

@@ -7,6 +7,7 @@ import dagster as dg
 from etl_assets.core.manifest import Stage
 from etl_assets.core.standing import Standing, follows
 from etl_assets.loading import Loaded
+from etl_assets.partition_events import Target
 from etl_assets.partitions import CAMPAIGNS
 
 NAME = "follows_source"
@@ -40,7 +41,7 @@ def follows_source_result(table: dg.AssetKey, made: Loaded) -> dg.AssetCheckResu
 
 
 def follows_source_evaluation(
-    table: dg.AssetKey, key: str, made: Loaded
+    table: dg.AssetKey, key: str, made: Loaded, target: Target | None
 ) -> dg.AssetCheckEvaluation:
     """Return the outcome of the check as an event, for what runs outside the asset."""
     result = follows_source_result(table, made)
@@ -52,11 +53,18 @@ def follows_source_evaluation(
         description=result.description,
         metadata=result.metadata,
         partition=key,
+        target_materialization_data=target,
     )
 
 
 def follows_source_now(
-    table: dg.AssetKey, key: str, standing: Standing, staged: Stage | None, records: int
+    table: dg.AssetKey,
+    key: str,
+    standing: Standing,
+    staged: Stage | None,
+    *,
+    records: int,
+    target: Target | None,
 ) -> dg.AssetCheckEvaluation:
     """Return the outcome of the check between two loads, for what a person decided.
 
@@ -66,7 +74,8 @@ def follows_source_now(
         standing: What the ledger says of the slice.
         staged: What was staged last; None when that is not known.
         records: Those the slice has.
+        target: The partition's latest materialization.
     """
     status, reason = follows(standing, staged, records=records)
     row = {"held": standing.waiting, "kept": standing.kept}.get(status) or standing.current
-    return follows_source_evaluation(table, key, Loaded(row, status, reason))
+    return follows_source_evaluation(table, key, Loaded(row, status, reason), target)

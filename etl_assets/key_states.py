@@ -17,14 +17,12 @@ from etl_assets.core.health import KeyState
 from etl_assets.core.registry import Registry
 from etl_assets.held import NAME as FOLLOWS_SOURCE
 from etl_assets.observations import CAMPAIGNS_KEY
+from etl_assets.partition_events import MADE, OBSERVED, latest_events
 from etl_assets.partitions import PARTITION_TAG
 from etl_assets.runs import failure_of
 
-MADE = dg.DagsterEventType.ASSET_MATERIALIZATION
-_OBSERVED = dg.DagsterEventType.ASSET_OBSERVATION
 _FAILED = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 _RUNS_LOOKED_AT = 1_000
-_RECORDS_AT_ONCE = 500
 _EVENTS_LOOKED_AT = 50
 
 
@@ -46,8 +44,8 @@ def key_states(
     """
     table = table_key(dataset)
     made = latest_events(instance, table, MADE, keys)
-    observed = latest_events(instance, table, _OBSERVED, keys)  # held, kept back, or decided
-    changed = latest_events(instance, CAMPAIGNS_KEY, _OBSERVED, keys)
+    observed = latest_events(instance, table, OBSERVED, keys)  # held, kept back, or decided
+    changed = latest_events(instance, CAMPAIGNS_KEY, OBSERVED, keys)
     suspects = _keys_of_failed_runs(instance)
     for key in keys:
         if key in registry.problems:
@@ -60,7 +58,7 @@ def key_states(
         if look and not (load and load.timestamp > look.timestamp):
             held = _held(instance, table, key)
         load = _by_refresh(instance, table, MADE, load)
-        look = _by_refresh(instance, table, _OBSERVED, look)
+        look = _by_refresh(instance, table, OBSERVED, look)
         if load and look and load.timestamp > look.timestamp:
             look = None
         if load and "rule_version" not in _metadata(load):  # a prune's event says none
@@ -113,28 +111,6 @@ def _by_refresh(
     fetch = instance.fetch_materializations if kind is MADE else instance.fetch_observations
     events = fetch(wanted, limit=_EVENTS_LOOKED_AT).records
     return next((event for event in events if "decision" not in _metadata(event)), None)
-
-
-def latest_events(
-    instance: dg.DagsterInstance,
-    asset: dg.AssetKey,
-    kind: dg.DagsterEventType,
-    keys: Collection[str],
-) -> dict[str, dg.EventLogRecord]:
-    """Return the latest event of an asset for each of the keys that has one."""
-    storage = instance.event_log_storage
-    if not keys:  # to Dagster, none would mean all
-        return {}
-    ids = sorted(storage.get_latest_storage_id_by_partition(asset, kind, set(keys)).values())
-    fetch = instance.fetch_materializations if kind is MADE else instance.fetch_observations
-    found: dict[str, dg.EventLogRecord] = {}
-    for start in range(0, len(ids), _RECORDS_AT_ONCE):
-        some = ids[start : start + _RECORDS_AT_ONCE]
-        wanted = dg.AssetRecordsFilter(asset_key=asset, storage_ids=some)
-        for record in fetch(wanted, limit=len(some)).records:
-            if record.partition_key is not None:
-                found[record.partition_key] = record
-    return found
 
 
 def _keys_of_failed_runs(instance: dg.DagsterInstance) -> set[str]:

@@ -4,6 +4,7 @@ The keys are no partitions of its run, since one run takes all of them; what it 
 reported as materializations of the chain's partitions, like those of a run per key.
 """
 
+import datetime as dt
 import time
 from collections.abc import Mapping, Sequence
 
@@ -16,9 +17,11 @@ from etl_assets.core.campaigns import Campaign
 from etl_assets.core.data_versions import campaign_version
 from etl_assets.core.datasets import Dataset
 from etl_assets.core.errors import EtlError, StagingError
+from etl_assets.core.freshness import freshness_of_load
 from etl_assets.core.manifest import Extract, Stage
 from etl_assets.core.registry import Registry
 from etl_assets.failures import reported_to_dagster
+from etl_assets.freshness import is_fresh_evaluation
 from etl_assets.held import follows_source_evaluation
 from etl_assets.kept import Reference, extract_manifest, stage_path
 from etl_assets.loading import Loaded
@@ -38,6 +41,7 @@ from etl_assets.observations import (
     read_version,
     rules_key,
 )
+from etl_assets.partition_events import targets
 from etl_assets.profiled import changes_of_load
 from etl_assets.references import latest_reference, reference_of
 from etl_assets.resources import (
@@ -242,8 +246,17 @@ class _Reporter:
         else:
             self._context.log.warning(f"{key}: {loaded.reason}")
             self._observed(key, held_metadata(loaded.status, loaded.reason, loaded.row, staged))
-        evaluation = follows_source_evaluation(self._keys[2], key, loaded)
-        self._context.log_event(evaluation)  # type: ignore[arg-type]  # taken, but not annotated
+        self._checked(key, loaded)
+
+    def _checked(self, key: str, loaded: Loaded) -> None:
+        table = self._keys[2]
+        target = targets(self._context.instance, table, {key}).get(key)
+        fresh = freshness_of_load(key, loaded.status, loaded.reason, dt.datetime.now(dt.UTC))
+        for evaluation in (
+            follows_source_evaluation(table, key, loaded, target),
+            is_fresh_evaluation(table, fresh, target),
+        ):
+            self._context.log_event(evaluation)  # type: ignore[arg-type]  # taken, not annotated
 
     def _materialized(
         self, step: int, key: str, shown: Metadata, version: str, tags: Mapping[str, str]

@@ -61,8 +61,10 @@ def roll_back(platform: Platform, **fields: object) -> dg.ExecuteInProcessResult
 
 def check_of(platform: Platform) -> dg.AssetCheckEvaluation:
     """Return what the UI shows of `follows_source` for SP17: the latest evaluation."""
-    key = dg.AssetCheckKey(TABLE, "follows_source")
-    (record, *_) = platform.instance.event_log_storage.get_asset_check_execution_history(key, 1)
+    key, storage = dg.AssetCheckKey(TABLE, "follows_source"), platform.instance.event_log_storage
+    (info,) = storage.get_asset_check_partition_info([key], partition_keys=["SP17"])
+    assert info.is_current, "The UI shows no check of an earlier materialization."
+    (record, *_) = storage.get_asset_check_execution_history(key, 1)
     assert record.event
     evaluation = record.event.asset_check_evaluation
     assert evaluation

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.storage.asset_check_execution_record import (
+    AssetCheckExecutionRecordStatus as Status,
+)
 
 from etl_assets.core.errors import ProofError
 from etl_assets.core.manifest import Extract, Stage
@@ -151,6 +154,21 @@ def test_a_refresh_reports_the_chains_partitions_as_a_run_per_key_does(platform:
     (again,) = Refresh(platform.settings, platform.instance).run_together(KEYS)
     assert {r.status: r.error for r in again} == {"unchanged": ""}
     assert len(platform.loads()) == 3
+    assert checks_shown(platform) == {
+        (name, key): Status.SUCCEEDED for name in ("follows_source", "is_fresh") for key in KEYS
+    }
+
+
+def checks_shown(platform: Platform) -> dict[tuple[str, str | None], Status]:
+    """Return the outcomes that the UI shows: those of the partitions' latest materializations."""
+    table = dg.AssetKey(["sales", "redshift_table"])
+    checks = [dg.AssetCheckKey(table, name) for name in ("follows_source", "is_fresh")]
+    infos = platform.instance.event_log_storage.get_asset_check_partition_info(checks)
+    return {
+        (info.check_key.name, info.partition_key): info.latest_execution_status
+        for info in infos
+        if info.is_current
+    }
 
 
 def test_a_refresh_of_a_failing_key_says_which(platform: Platform) -> None:

@@ -53,6 +53,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
     small.write_rules(json.dumps({"version": 1, "rules": RULES}))
     run(command, "lineage", "tag", "--html", str(found["lineage"]))
     run(command, "lineage", "sales", "--html", str(found["lineage-of-many"]))
+    small.write_campaigns(CAMPAIGNS.replace("Spring", f"'{HOSTILE}'").replace("Summer", LONG))
     run(command, "calendar", "--at", "2017-05-20", "--html", str(found["calendar"]))
     return found
 
