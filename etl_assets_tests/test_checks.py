@@ -43,6 +43,7 @@ def test_the_check_passes_after_a_load(platform: Platform) -> None:
         "rule_examples_hold": True,
         "slice_equals_ledger": True,
         "each_record_once": True,
+        "is_fresh": True,
     }
     evaluation = next(e for e in evaluations if e.check_name == "slice_equals_ledger")
     assert evaluation.partition == "SP17"
@@ -102,6 +103,7 @@ def test_a_refresh_mends_what_the_check_found(platform: Platform) -> None:
         "rule_examples_hold": True,
         "slice_equals_ledger": True,
         "each_record_once": True,
+        "is_fresh": True,
     }
     assert platform.slices() == {"SP17": COUNTS["SP17"]}
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from etl_assets.demo import sample
 from etl_assets_tests.command_line import CommandLine
 from etl_assets_tests.small import DATASET, Small
 
@@ -93,14 +92,6 @@ def test_the_page_shows_both_ways_and_escapes_what_it_is_given(
         assert part in text
     assert not re.search(r"\b(src|href)=\"(?!#)", text), "it needs something from elsewhere"
     assert text.count("<ul>") == text.count("</ul>")
-
-
-def test_the_readmes_example_is_what_the_sample_gives(tmp_path: Path) -> None:
-    sample.build_registry(tmp_path / "registry")
-    done = CommandLine(tmp_path).run("lineage", "products.brand", "--down")
-    shown, _, _ = done.stdout.partition("\nWhat it reaches")
-    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-    assert f"lineage products.brand --down\n{shown}…\n" in readme
 
 
 def test_an_unknown_column_is_one_sentence(command: CommandLine) -> None:
