@@ -77,7 +77,14 @@ def choose(page: Page, key: str) -> None:
 
 def test_the_graph_is_opened_and_lineage_followed_both_ways(ui: Ui, screen: Screen) -> None:
     page = screen.open(ui.address("/"))
-    page.locator("a[href='/asset-groups']").click()
+    page.get_by_text("Timeline", exact=True).first.wait_for()  # it goes there by itself
+
+    def pressed() -> bool:
+        page.locator("a[href='/asset-groups']").click()
+        page.wait_for_load_state("networkidle")
+        return "asset-groups" in page.url
+
+    until(pressed)
     page.get_by_text("campaign_sales", exact=True).last.wait_for()
     shows(page, "source", "registry", "readers", "campaign_redemptions")
     screen.picture(page, "01-global-graph")
