@@ -80,7 +80,7 @@ def test_the_graph_is_opened_and_lineage_followed_both_ways(ui: Ui, screen: Scre
     page.get_by_text("Timeline", exact=True).first.wait_for()  # it goes there by itself
 
     def pressed() -> bool:
-        page.locator("a[href='/asset-groups']").click()
+        page.get_by_role("link", name="lineage", exact=True).click()
         page.wait_for_load_state("networkidle")
         return "asset-groups" in page.url
 

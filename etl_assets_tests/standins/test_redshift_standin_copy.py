@@ -458,16 +458,16 @@ def test_users_see_only_their_own_load_errors(bucket: Bucket, cursor: Cursor) ->
     cursor.execute("CREATE TABLE t (id int)")
     with pytest.raises(psycopg2.Error, match="failed"):
         cursor.execute(copy_text("t", bucket.load(b"x\n")))
-    cursor.execute("DROP USER IF EXISTS reader")
-    cursor.execute("CREATE USER reader PASSWORD 'Reader12'")
+    cursor.execute("CREATE USER bystander PASSWORD 'Reader12'")
     info = cursor.connection.info
     other = psycopg2.connect(
-        host=info.host, port=info.port, dbname=info.dbname, user="reader", password="Reader12"
+        host=info.host, port=info.port, dbname=info.dbname, user="bystander", password="Reader12"
     )
     reading = other.cursor()
     reading.execute("SELECT count(*) FROM sys_load_error_detail")
     assert reading.fetchone() == (0,)
     other.close()
+    cursor.execute("DROP USER bystander")
     cursor.execute("SELECT count(*) > 0 FROM sys_load_error_detail")
     assert cursor.fetchone() == (True,)
 
