@@ -6,15 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
 from etl_assets.core.datasets import Dataset, index_datasets, parse_dataset
 from etl_assets.core.errors import DocumentError, PermanentError
+from etl_assets.core.inputs.contract import Contract, index_contracts, parse_contract
 from etl_assets.systems import connect
 from etl_assets.systems.alerts import Channel, open_channels
 from etl_assets.systems.protocols import RegistryStore, Source, Staging, Warehouse
+
+if TYPE_CHECKING:
+    from etl_assets.inputs.inputs import Inputs
 
 _SECRET = re.compile("passw|pwd|secret(?!_id$)|token", re.IGNORECASE)  # secret_id names one
 _LIKE_A_PASSWORD = re.compile(r":[^/@]+@")  # in what is not quite a URL
@@ -22,6 +27,7 @@ _LIKE_A_PASSWORD = re.compile(r":[^/@]+@")  # in what is not quite a URL
 _MOST_DAYS = 36_500
 
 PACKAGED_DATASETS = Path(__file__).parent / "datasets"
+PACKAGED_CONTRACTS = Path(__file__).parent / "contracts"
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,9 @@ class Settings:
         staging_url: Where extracts and parts are kept.
         warehouse_url: Where records are loaded.
         datasets_folder: The dataset documents.
+        contracts_folder: The contracts of raw inputs.
+        inputs_url: Where raw inputs are loaded; the source unless said.
+        inputs_password: Of that database's user; the source's unless said; never shown.
         schedule: Cron expression of the refresh.
         schedule_time_zone: IANA name; the cron and the calendar's dates are in it.
         keep_expired: Whether keys that left the calendar stay in the tables.
@@ -58,6 +67,9 @@ class Settings:
     staging_url: str = ""
     warehouse_url: str = ""
     datasets_folder: Path = field(default=PACKAGED_DATASETS)
+    contracts_folder: Path = field(default=PACKAGED_CONTRACTS)
+    inputs_url: str = ""
+    inputs_password: str = field(default="", repr=False)
     schedule: str = "0 3,14 * * *"
     schedule_time_zone: str = "UTC"
     keep_expired: bool = False
@@ -82,7 +94,12 @@ class Settings:
         for name, default in defaults.items():
             if name == "home" or not getattr(self, name):
                 object.__setattr__(self, name, default)
-        for name in ("registry_url", "source_url", "staging_url", "warehouse_url"):
+        if not self.inputs_url:
+            object.__setattr__(self, "inputs_url", self.source_url)
+            object.__setattr__(
+                self, "inputs_password", self.inputs_password or self.source_password
+            )
+        for name in ("registry_url", "source_url", "staging_url", "warehouse_url", "inputs_url"):
             _refuse_password(VARIABLES[name], getattr(self, name))
         _check_zone(VARIABLES["schedule_time_zone"], self.schedule_time_zone)
 
@@ -99,7 +116,7 @@ class Settings:
             text = environment.get(variable, "").strip()
             if not text:
                 continue
-            if name in ("home", "datasets_folder"):
+            if name in ("home", "datasets_folder", "contracts_folder"):
                 values[name] = Path(text)
             elif name in ("keep_expired", "allow_mass_removal"):
                 values[name] = _boolean(variable, text)
@@ -131,6 +148,22 @@ class Settings:
             )
         return index_datasets(found)
 
+    @cached_property
+    def contracts(self) -> dict[str, Contract]:
+        """The contracts of raw inputs, by source; none where there is none.
+
+        Raises:
+            DocumentError: When a contract is not valid.
+        """
+        found = []
+        for path in sorted(self.contracts_folder.glob("*.y*ml")):
+            contract = parse_contract(_read(path), path.name)
+            if contract.source != path.stem:
+                problem = f"`source` is `{contract.source}`; it must be the file's name"
+                raise DocumentError(path.name, [problem])
+            found.append((path.name, contract))
+        return index_contracts(found)
+
     def dataset_text(self, name: str) -> str:
         """Return the text of the document of a dataset that there is."""
         return _read(next(self.datasets_folder.glob(f"{name}.y*ml")))
@@ -147,6 +180,14 @@ class Settings:
     def open_source(self) -> Source:
         """Return the source."""
         return connect.open_source(self.source_url, self.source_password)
+
+    def open_inputs(self) -> "Inputs":
+        """Return the raw inputs: their contracts, files and database."""
+        from etl_assets.inputs.inputs import Inputs
+        from etl_assets.systems.input_files import InputFiles
+
+        database = connect.open_inputs(self.inputs_url, self.inputs_password)
+        return Inputs(self.contracts, InputFiles(self.open_staging()), database)
 
     def open_staging(self) -> Staging:
         """Return the staging store."""
@@ -176,7 +217,8 @@ class Settings:
     def secrets(self) -> list[str]:
         """What must stand in no message."""
         every = (
-            self.source_password, self.warehouse_password, self.alert_smtp_password,
+            self.source_password, self.inputs_password, self.warehouse_password,
+            self.alert_smtp_password,
             self.alert_webhook, self.alert_slack,
         )  # fmt: skip
         return [secret for secret in every if secret]
@@ -191,6 +233,9 @@ VARIABLES = {
     "staging_url": "ETL_ASSETS_STAGING",
     "warehouse_url": "ETL_ASSETS_WAREHOUSE",
     "datasets_folder": "ETL_ASSETS_DATASETS",
+    "contracts_folder": "ETL_ASSETS_CONTRACTS",
+    "inputs_url": "ETL_ASSETS_INPUTS",
+    "inputs_password": "ETL_ASSETS_INPUTS_PASSWORD",
     "schedule": "ETL_ASSETS_SCHEDULE",
     "schedule_time_zone": "ETL_ASSETS_SCHEDULE_TIME_ZONE",
     "keep_expired": "ETL_ASSETS_KEEP_EXPIRED",
@@ -225,8 +270,8 @@ def _read(path: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise PermanentError(
-            f"The dataset document {path} cannot be read ({reason}).",
-            "Correct the file, or set ETL_ASSETS_DATASETS to another folder.",
+            f"The document {path} cannot be read ({reason}).",
+            "Correct the file, or set ETL_ASSETS_DATASETS or ETL_ASSETS_CONTRACTS to another folder.",
         ) from error
 
 

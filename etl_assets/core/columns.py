@@ -49,7 +49,7 @@ TYPES: dict[str, _Row] = {
     "bigint": _Row("int64", "BIGINT", "BIGINT", "digits", 0, r"BIGINT|INT8|INT(EGER)?"),
     "decimal": _Row(
         "decimal128", "DECIMAL({p},{s})", "NUMERIC({p},{s})", "digits, point, {s} digits", 2,
-        r"(DECIMAL|NUMERIC)\(\d+,\s*\d+\)",
+        r"(DECIMAL|NUMERIC|DECIMAL_TEXT)\(\d+,\s*\d+\)",
     ),
     "real": _Row("float32", "FLOAT", "REAL", "shortest that reads back the same", 0, r"FLOAT4"),
     "double": _Row(

@@ -11,6 +11,7 @@ from etl_assets.systems.aws import parse_place
 from etl_assets.systems.protocols import RegistryStore, Source, Staging, Warehouse
 
 if TYPE_CHECKING:
+    from etl_assets.systems.input_database import InputDatabase
     from etl_assets.systems.registry_dynamodb import DynamoDBRegistry
 
 DYNAMODB_FORM = "dynamodb://TABLE?region=REGION[&endpoint_url=URL]"
@@ -73,6 +74,29 @@ def open_source(url: str, password: str = "") -> Source:
 
         return MysqlSource(parsed, password)
     raise _unknown("ETL_ASSETS_SOURCE", url, expected)
+
+
+def open_inputs(url: str, password: str = "") -> "InputDatabase":
+    """Return the database that raw inputs are loaded into, of a URL as the source has it.
+
+    Args:
+        url: Is shown, so it never holds a password.
+        password: Of the URL's user.
+
+    Raises:
+        PermanentError: When the URL names no such database.
+    """
+    from etl_assets.systems.input_database import InputDatabase
+    from etl_assets.systems.input_engine import open_engine
+
+    expected = "sqlite:///FILE or mysql+pymysql://USER@HOST:PORT/DATABASE"
+    try:
+        parsed = sa.make_url(url)
+    except sa.exc.ArgumentError:
+        raise _unknown("ETL_ASSETS_INPUTS", url, expected) from None
+    if (engine := open_engine(parsed, password)) is None:
+        raise _unknown("ETL_ASSETS_INPUTS", url, expected)
+    return InputDatabase(engine)
 
 
 def open_staging(url: str) -> Staging:

@@ -246,10 +246,19 @@ class Staging(Protocol):
         """Return the full URI of a path, for people and for a warehouse that reads it."""
         ...
 
-    def objects(self) -> list[StoredObject]:
-        """Return everything in the store, by path.
+    def download(self, path: str, target: Path) -> str:
+        """Copy an object that others wrote to a local file; return its SHA-256.
 
-        For cleaning and for people only: what is loaded is what a manifest names.
+        Raises:
+            StagingError: When there is none, or it cannot be read.
+        """
+        ...
+
+    def objects(self, below: str = "") -> list[StoredObject]:
+        """Return everything in the store, or in a folder of it, by path.
+
+        For cleaning, for files that arrived and for people only: what a load of a campaign
+        reads is what a manifest names.
         """
         ...
 

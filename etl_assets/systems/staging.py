@@ -19,6 +19,7 @@ from etl_assets.systems.protocols import Check, Staging
 from etl_assets.systems.scratch import scratch_folder
 
 _SCRATCH = ".scratch"
+_BLOCK = 1 << 20
 
 
 class FileStaging:
@@ -99,11 +100,21 @@ class FileStaging:
         """Return the `file:` URI of a path."""
         return self._local(path).absolute().as_uri()
 
-    def objects(self) -> list[StoredObject]:
-        """Return everything in the store; see `Staging.objects`."""
+    def download(self, path: str, target: Path) -> str:
+        """Copy an object and return its SHA-256; see `Staging.download`."""
+        digest = hashlib.sha256()
+        with self._explained(self._local(path)):
+            with self._local(path).open("rb") as source, target.open("wb") as copy:
+                while block := source.read(_BLOCK):
+                    copy.write(block)
+                    digest.update(block)
+        return digest.hexdigest()
+
+    def objects(self, below: str = "") -> list[StoredObject]:
+        """Return everything in the store, or in a folder of it; see `Staging.objects`."""
         found = []
         with self._explained(self.folder):
-            for parent, folders, names in os.walk(self.folder, onerror=_raise):
+            for parent, folders, names in os.walk(self._local(below), onerror=_raise):
                 if Path(parent) == self.folder:
                     folders[:] = [name for name in folders if name != _SCRATCH]
                 for file in (Path(parent, name) for name in names):

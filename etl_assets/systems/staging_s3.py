@@ -222,12 +222,22 @@ class S3Staging:
         """Return the `s3:` URI of a path."""
         return f"s3://{self.place.name}/{self._key(path)}"
 
-    def objects(self) -> list[StoredObject]:
-        """Return everything below the prefix; see `Staging.objects`."""
+    def download(self, path: str, target: Path) -> str:
+        """Copy an object and return its SHA-256; see `Staging.download`."""
+
+        def save() -> str:
+            return _save(self.client.get_object(Bucket=self.place.name, Key=key)["Body"], target)
+
+        key = self._key(path)
+        with self._explained("Reading", path):
+            return self._read_again(save)
+
+    def objects(self, below: str = "") -> list[StoredObject]:
+        """Return everything below the prefix, or in a folder there; see `Staging.objects`."""
         prefix = f"{self.place.prefix}/" if self.place.prefix else ""
-        with self._explained("Listing", ""):
+        with self._explained("Listing", below):
             pages = self.client.get_paginator("list_objects_v2").paginate(
-                Bucket=self.place.name, Prefix=prefix
+                Bucket=self.place.name, Prefix=f"{prefix}{below}/" if below else prefix
             )
             found = [
                 StoredObject(
