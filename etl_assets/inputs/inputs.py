@@ -96,12 +96,12 @@ class Inputs:
     ) -> LoadedFile:
         made = replace(
             made, rows=prepared.rows, accepted=prepared.accepted, rejected=prepared.rejected,
-            reason="; ".join(prepared.notes),
+            duplicates=prepared.duplicates, reason="; ".join(prepared.notes),
         )  # fmt: skip
         if prepared.rejected:
             made = replace(made, rejects=self.files.keep_rejects(made, prepared.rejects))
         if prepared.fault:
-            made = replace(made, status="quarantined", accepted=0, reason=prepared.fault)
+            made = replace(made, status="quarantined", reason=prepared.fault)
             return self.database.record(made)
         return self.database.load(contract, made, prepared.blocks(), again=again)
 

@@ -5,22 +5,32 @@ chunk.
 """
 
 import csv
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TextIO
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from etl_assets.core.inputs.contract import Contract
 from etl_assets.core.inputs.files import BadFileError, Reject
+from etl_assets.core.sql import quote_identifier, quote_literal
+from etl_assets.inputs.content import DataFile, data_files
 from etl_assets.inputs.csv_reader import read_csv
+from etl_assets.inputs.json_reader import read_json_lines
 from etl_assets.inputs.normalize import normalize, schema_of
-from etl_assets.inputs.rows import Notes
+from etl_assets.inputs.parquet_reader import read_parquet
+from etl_assets.inputs.rows import Chunk, Notes
 
 _BLOCK_ROWS = 5_000
 _MOST_REJECTS = 100_000
+"""More are counted, but not written."""
+
+_MEMORY = "512MB"
+"""What DuckDB may take to find duplicates; the rest goes to the scratch folder."""
 
 
 @dataclass
@@ -32,7 +42,8 @@ class Prepared:
         rejects: Path of the CSV that says what is wrong with the others.
         rows: Rows in the file.
         accepted: Of those, the good ones.
-        rejected: The others.
+        rejected: The bad ones.
+        duplicates: Good ones in whose place a later one of the file is kept.
         fault: Why nothing of the file may be loaded; empty when it may.
         notes: How it was read, where that is worth knowing.
     """
@@ -42,11 +53,12 @@ class Prepared:
     rows: int = 0
     accepted: int = 0
     rejected: int = 0
+    duplicates: int = 0
     fault: str = ""
     notes: list[str] = field(default_factory=list)
 
     def blocks(self) -> Iterator[pa.RecordBatch]:
-        """Yield the good rows: the contract's columns, and `input_row`."""
+        """Yield the accepted rows: the contract's columns, and `input_row`."""
         with pq.ParquetFile(self.path) as file:
             yield from file.iter_batches(_BLOCK_ROWS)
 
@@ -63,40 +75,109 @@ def prepare(path: Path, contract: Contract, folder: Path) -> Prepared:
         BadFileError: When it cannot be read at all.
     """
     made, notes = Prepared(folder / "rows.parquet", folder / "rejects.csv"), Notes()
-    with (
-        pq.ParquetWriter(made.path, schema_of(contract), compression="zstd") as rows,
-        made.rejects.open("w", encoding="utf-8", newline="") as text,
-    ):
-        rejects = csv.writer(text)
-        rejects.writerow(("row", "column", "value", "reason"))
-        written = 0
-        for chunk in read_csv(path, contract, notes):
-            normal = normalize(chunk, contract)
-            made.accepted += normal.table.num_rows
-            made.rejected += normal.rejected
-            made.rows = made.accepted + made.rejected
-            rows.write_table(normal.table)
-            written += _write(rejects, normal.rejects, _MOST_REJECTS - written)
-            if made.rows > contract.most_rows:
-                raise BadFileError(
-                    f"It has more than {contract.most_rows:,} rows.", "Raise `most_rows`."
-                )
+    with made.rejects.open("w", encoding="utf-8", newline="") as text:
+        rejects = _Rejects(text)
+        with pq.ParquetWriter(made.path, schema_of(contract), compression="zstd") as rows:
+            for file in data_files(path, contract, folder):
+                for chunk in _chunks(file, contract, notes):
+                    normal = normalize(chunk, contract)
+                    made.accepted += normal.table.num_rows
+                    made.rejected += normal.rejected
+                    made.rows = made.accepted + made.rejected
+                    rows.write_table(normal.table)
+                    rejects.write(normal.rejects, file.member)
+                    if made.rows > contract.most_rows:
+                        raise BadFileError(
+                            f"It has more than {contract.most_rows:,} rows.", "Raise `most_rows`."
+                        )
+        _drop_duplicates(made, contract, folder, rejects)
     made.notes = notes.texts
     made.fault = _fault(made, contract)
     return made
 
 
-def _write(writer: Any, rejects: Sequence[Reject], most: int) -> int:  # noqa: ANN401
-    some = rejects[: max(most, 0)]
-    writer.writerows((r.row, r.column, r.value, r.reason) for r in some)
-    return len(some)
+def _chunks(file: DataFile, contract: Contract, notes: Notes) -> Iterator[Chunk]:
+    if file.format == "excel":
+        from etl_assets.inputs.excel_reader import read_excel
+
+        read = read_excel
+    else:
+        read = {"csv": read_csv, "json_lines": read_json_lines, "parquet": read_parquet}[
+            file.format
+        ]
+    try:
+        yield from read(file.path, contract, notes)
+    except BadFileError as error:
+        if not file.member:
+            raise
+        raise BadFileError(f"`{file.member}`: {error.message}", error.remedy) from None
+
+
+class _Rejects:
+    """The CSV of what is wrong, up to a number of lines."""
+
+    def __init__(self, text: TextIO) -> None:
+        self._writer = csv.writer(text)
+        self._writer.writerow(("row", "column", "value", "reason"))
+        self._left = _MOST_REJECTS
+
+    def write(self, rejects: Iterable[Reject], member: str = "") -> None:
+        """Write some rejects, of a file of an archive where it is in one."""
+        inside = f" (in {member})" if member else ""
+        for reject in itertools.islice(rejects, max(self._left, 0)):
+            self._left -= 1
+            self._writer.writerow(
+                (reject.row, reject.column, reject.value, f"{reject.reason}{inside}")
+            )
+
+
+def _drop_duplicates(made: Prepared, contract: Contract, folder: Path, rejects: _Rejects) -> None:
+    """Leave one row of each key: the last one, or the first where the others are bad rows."""
+    key = ", ".join(map(quote_identifier, contract.primary_key))
+    rows = f"read_parquet({quote_literal(str(made.path))}, file_row_number = true)"
+    is_last = contract.duplicates == "keep_last"
+    order = "file_row_number DESC" if is_last else "file_row_number"
+    config = {"memory_limit": _MEMORY, "temp_directory": str(folder), "threads": "2"}
+    with duckdb.connect(config=config) as connection:  # type: ignore[arg-type]
+        different = connection.execute(
+            f"SELECT count(*) FROM (SELECT DISTINCT {key} FROM {rows})"
+        ).fetchone()
+        repeated = made.accepted - (different[0] if different else 0)
+        if not repeated:
+            return
+        numbered = (
+            f"SELECT *, row_number() OVER (PARTITION BY {key} ORDER BY {order}) AS etl_place"
+            f" FROM {rows}"
+        )
+        kept = folder / "unique.parquet"
+        connection.execute(
+            f"COPY (SELECT * EXCLUDE (etl_place, file_row_number) FROM ({numbered})"
+            f" WHERE etl_place = 1) TO {quote_literal(str(kept))} (FORMAT parquet)"
+        )
+        if not is_last:
+            found = connection.execute(
+                f"SELECT input_row, {key} FROM ({numbered}) WHERE etl_place > 1"
+                f" ORDER BY file_row_number LIMIT {_MOST_REJECTS}"
+            ).fetchall()
+            names = ", ".join(contract.primary_key)
+            rejects.write(
+                Reject(row, names, ", ".join(map(str, values)), "the key came before in the file")
+                for row, *values in found
+            )
+    made.path = kept
+    made.accepted -= repeated
+    if is_last:
+        made.duplicates = repeated
+    else:
+        made.rejected += repeated
 
 
 def _fault(made: Prepared, contract: Contract) -> str:
     if not made.rejected:
         return ""
     percent = 100 * made.rejected / made.rows
-    found = f"{made.rejected:,} of its {made.rows:,} rows are bad"
+    bad = "row is bad" if made.rejected == 1 else "rows are bad"
+    found = f"{made.rejected:,} of its {made.rows:,} {bad}"
     if contract.on_bad_row == "quarantine_file":
         return f"{found}, and the contract takes none (`on_bad_row`)."
     if percent > contract.most_rejected_percent:

@@ -1,6 +1,6 @@
 """What the readers of all formats give: rows in chunks, and how headers find their columns."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from etl_assets.core.inputs.contract import Contract, plain_header
@@ -22,7 +22,7 @@ class Chunk:
     """
 
     rows: list[int]
-    cells: dict[str, Sequence[object]]
+    cells: Mapping[str, Sequence[object]]
     rejects: list[Reject] = field(default_factory=list)
 
 

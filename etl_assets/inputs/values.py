@@ -56,21 +56,17 @@ def plain_text(value: object, kind: ColumnType) -> str | None:
     """
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, float):
-        if kind.name == "double" or not math.isfinite(value):
-            return repr(value)
+    if isinstance(value, float) and kind.name != "double" and math.isfinite(value):
         value = Decimal(format(value, ".15g"))
-    if isinstance(value, Decimal):
-        if not value.is_finite() or abs(value.adjusted()) > _LONGEST_EXPONENT:
+    if isinstance(value, Decimal) and value.is_finite():
+        if abs(value.adjusted()) > _LONGEST_EXPONENT:  # 1e999999999 would fill the memory
             return str(value)
         return format(value.normalize() if value == value.to_integral_value() else value, "f")
     if isinstance(value, dt.datetime):
         if value.tzinfo is not None:
             value = value.astimezone(dt.UTC).replace(tzinfo=None)
         return value.isoformat(sep=" ")
-    if isinstance(value, int | dt.date | dt.time):
-        return str(value)
-    return None
+    return str(value) if isinstance(value, int | float | Decimal | dt.date | dt.time) else None
 
 
 def _texts(texts: "pd.Series[str]", kind: ColumnType) -> tuple[pa.Array, Bad]:

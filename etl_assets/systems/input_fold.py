@@ -1,12 +1,12 @@
 """What files make of a source's table: per key the row of the live file that arrived last."""
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from operator import itemgetter
 from typing import Any
 
 import pyarrow as pa
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql, sqlite
 
 from etl_assets.core.inputs.files import LoadedFile
 from etl_assets.systems.input_cells import cells
@@ -26,42 +26,24 @@ class Fold:
         self._dialect = dialect
 
     def receive(self, blocks: Iterable[pa.RecordBatch]) -> None:
-        """Keep the rows of the file; of rows with one key the last."""
-        statement, names = self._upsert()
-        for block in blocks:
-            columns = {
-                name: cells(block.column(name), self._dialect) for name in block.schema.names
-            }
-            columns["input_id"] = [self._file.id] * block.num_rows
-            rows = list(zip(*(columns[name] for name in names), strict=True))
-            if rows:
-                self._connection.exec_driver_sql(statement, rows)
-
-    def _upsert(self) -> tuple[str, Sequence[str]]:
-        """Return the statement that keeps one row of the file, and its values' names in order."""
+        """Keep the rows of the file."""
         received = self._tables.received
-        values: dict[str, Any] = {
-            column.name: sa.bindparam(column.name) for column in received.columns
-        }
-        others = [name for name in values if name not in (*self._tables.key, "input_id")]
-        if self._dialect == "sqlite":
-            lite = sqlite.insert(received).values(values)
-            made: Any = lite.on_conflict_do_update(
-                index_elements=[*self._tables.key, "input_id"],
-                set_={name: lite.excluded[name] for name in others},
-            )
-        else:
-            my = mysql.insert(received).values(values)
-            made = my.on_duplicate_key_update({name: my.inserted[name] for name in others})
-        compiled = made.compile(dialect=self._connection.dialect)
-        return str(compiled), compiled.positiontup
+        for block in blocks:
+            names = [*block.schema.names, "input_id"]
+            columns = [cells(column, self._dialect) for column in block.columns]
+            rows = list(zip(*columns, [self._file.id] * block.num_rows, strict=True))
+            statement = sa.insert(received).values({name: sa.bindparam(name) for name in names})
+            compiled: Any = statement.compile(dialect=self._connection.dialect)
+            places = [names.index(name) for name in compiled.positiontup]
+            if rows:
+                given = rows if places == sorted(places) else list(map(itemgetter(*places), rows))
+                self._connection.exec_driver_sql(str(compiled), given)
 
     def apply(self) -> dict[str, Any]:
         """Bring the table up to date with what was received; return the counts."""
         tables, connection = self._tables, self._connection
         received, target = tables.received, tables.target
         mine = received.c.input_id == self._file.id
-        accepted = self._count(sa.select(received.c.input_id).where(mine))
         wins = mine if not self._later_files() else sa.and_(mine, ~self._is_outdone(received))
         winners = self._count(sa.select(received.c.input_id).where(wins))
         joined = sa.select(received.c.input_id).select_from(
@@ -81,12 +63,10 @@ class Fold:
         ).where(wins)
         connection.execute(sa.insert(target).from_select(_target_names(tables), source))
         return {
-            "accepted": accepted,
-            "duplicates": self._file.accepted - accepted,
             "inserted": winners - there,
             "updated": there - unchanged,
             "unchanged": unchanged,
-            "outdated": accepted - winners,
+            "outdated": self._file.accepted - winners,
         }
 
     def take_out(self) -> tuple[int, int]:

@@ -13,7 +13,6 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.types import UserDefinedType
 
 from etl_assets.core.columns import Column, ColumnType
-from etl_assets.core.inputs.contract import Contract
 from etl_assets.core.inputs.storage import mysql_type, sqlite_type
 
 _BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
@@ -96,17 +95,19 @@ class SourceTables:
     Attributes:
         target: What readers read: per key the row of the file that arrived last.
         received: Every accepted row of every file, by key and file.
+        columns: Those that come from files.
         key: Names of the primary key's columns.
-        values: Names of the columns that come from files.
+        values: Names of `columns`.
     """
 
     def __init__(self, table: str, columns: Sequence[Column], key: Sequence[str]) -> None:
         """Describe the tables; nothing is made."""
+        self.columns = tuple(columns)
         self.key = tuple(key)
         self.values = tuple(column.name for column in columns)
         metadata = sa.MetaData()
         self.target = sa.Table(
-            table, metadata, *self._columns(columns),
+            sa.quoted_name(table, quote=True), metadata, *self._columns(columns),
             sa.Column("input_id", sa.BigInteger, nullable=False, comment="Row of etl_assets_inputs."),
             sa.Column("input_file", _PATH, nullable=False, comment="The file it came from."),
             sa.Column("input_row", sa.BigInteger, nullable=False, comment="Its row there."),
@@ -126,7 +127,7 @@ class SourceTables:
     def _columns(self, columns: Sequence[Column]) -> list[sa.Column[Any]]:
         return [
             sa.Column(
-                c.name, Declared(c.type), nullable=c.name not in self.key, comment=c.comment or None,
+                sa.quoted_name(c.name, quote=True), Declared(c.type), nullable=c.name not in self.key, comment=c.comment or None,
                 autoincrement=False,
             )
             for c in columns
@@ -140,8 +141,3 @@ class SourceTables:
 def received_name(table: str) -> str:
     """Return the name of the table that keeps what a source delivered."""
     return f"{table}__received"
-
-
-def contract_columns(contract: Contract) -> list[dict[str, str]]:
-    """Return the columns of a contract as `SOURCES` keeps them."""
-    return [{"name": c.name, "type": str(c.type)} for c in contract.table_columns]

@@ -43,14 +43,22 @@ _NET_WRITE_SECONDS = 60  # the server ends a stream that nobody reads
 class MysqlServer:
     """A server, how to log in to it, and how long to wait for it."""
 
-    def __init__(self, url: sa.URL, password: str = "") -> None:
+    def __init__(
+        self, url: sa.URL, password: str = "", *, variable: str = "ETL_ASSETS_SOURCE"
+    ) -> None:
         """Check the URL; nothing is connected yet.
+
+        Args:
+            url: Of the server.
+            password: Of its user.
+            variable: The setting that has the URL, for errors.
 
         Raises:
             PermanentError: When an option is not known or has no such value.
         """
         options = {name: str(value) for name, value in url.query.items()}
-        _check_options(url, options)
+        _check_options(url, options, variable)
+        self._variable = variable
         self.host = url.host or "127.0.0.1"
         self.port = url.port or 3306
         self.database = url.database
@@ -58,33 +66,48 @@ class MysqlServer:
         self._password = password
         self._options = options
         self.region = options.get("region")
-        self.net_write_seconds = _seconds(options, "net_write_timeout", _NET_WRITE_SECONDS)
-        self._connect_seconds = _seconds(options, "connect_timeout", _CONNECT_SECONDS)
-        self._read_seconds = _seconds(options, "read_timeout", _READ_SECONDS)
+        self.net_write_seconds = _seconds(
+            options, "net_write_timeout", _NET_WRITE_SECONDS, variable
+        )
+        self._connect_seconds = _seconds(options, "connect_timeout", _CONNECT_SECONDS, variable)
+        self._read_seconds = _seconds(options, "read_timeout", _READ_SECONDS, variable)
         self.verifies_tls = "ssl_ca" in options or not _is_loopback(self.host)
         if self._uses_iam and not self.verifies_tls:
             raise PermanentError(
-                "ETL_ASSETS_SOURCE asks for an IAM token without TLS, which would show the token.",
+                f"{variable} asks for an IAM token without TLS, which would show the token.",
                 "Add `&ssl_ca=PATH`.",
             )
 
     @contextlib.contextmanager
     def session(self) -> "Iterator[pymysql.Connection[Any]]":
         """Open a pinned session that gives bytes; it is cut, not drained, at the end."""
-        with explained(f"The source {self.host} could not be opened"):
-            connection = self._connect()
+        encoders = {
+            k: v for k, v in pymysql.converters.conversions.items() if not isinstance(k, int)
+        }
+        # bytes go to the CSV parser as they come
+        connection = self._pinned(use_unicode=False, conv=encoders, autocommit=True)
         try:
-            with explained(f"The session on {self.host} could not be pinned"):
-                self._pin(connection)
             yield connection
         finally:
             connection.close()
 
-    def _connect(self) -> "pymysql.Connection[Any]":
+    def writer(self) -> "pymysql.Connection[Any]":
+        """Return a pinned session that takes and gives Python's values, and commits when told."""
+        return self._pinned(autocommit=False)
+
+    def _pinned(self, **options: Any) -> "pymysql.Connection[Any]":  # noqa: ANN401
+        with explained(f"The source {self.host} could not be opened"):
+            connection = self._connect(**options)
+        try:
+            with explained(f"The session on {self.host} could not be pinned"):
+                self._pin(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _connect(self, **options: Any) -> "pymysql.Connection[Any]":  # noqa: ANN401
         user, password = self._credentials()
-        encoders = {
-            k: v for k, v in pymysql.converters.conversions.items() if not isinstance(k, int)
-        }
         return pymysql.connect(
             host=self.host,
             port=self.port,
@@ -92,13 +115,11 @@ class MysqlServer:
             password=password,
             database=self.database,
             charset="utf8mb4",
-            use_unicode=False,  # bytes go to the CSV parser as they come
-            conv=encoders,  # type: ignore[arg-type]
-            autocommit=True,
             connect_timeout=self._connect_seconds,
             read_timeout=self._read_seconds,
             write_timeout=self._read_seconds,
             ssl=self._tls(),
+            **options,
         )
 
     def _tls(self) -> ssl.SSLContext | None:
@@ -111,7 +132,7 @@ class MysqlServer:
         except OSError as error:
             raise PermanentError(
                 f"The certificates {path} cannot be read: {error.strerror or error}.",
-                "Correct `ssl_ca` in ETL_ASSETS_SOURCE; it is a file in PEM form.",
+                f"Correct `ssl_ca` in {self._variable}; it is a file in PEM form.",
             ) from None
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # RDS's own certificates do not pass it
         return context
@@ -156,7 +177,7 @@ class MysqlServer:
                 cursor.execute(f"SET SESSION {name} = %s", (value,))
             cursor.execute("SELECT " + ", ".join(f"@@SESSION.{name}" for name in names))
             row = cursor.fetchone() or ()
-        found = dict(zip(names, (bytes(value).decode() for value in row), strict=True))
+        found = dict(zip(names, map(_text, row), strict=True))
         expected = {name: str(value) for name, value in wanted.items()}
         expected |= dict.fromkeys(_UTF8, "utf8mb4")
         for name, value in expected.items():
@@ -167,35 +188,35 @@ class MysqlServer:
                 )
 
 
-def _check_options(url: sa.URL, options: dict[str, str]) -> None:
+def _check_options(url: sa.URL, options: dict[str, str], variable: str) -> None:
     unknown = sorted(options.keys() - set(OPTIONS))
     if url.get_driver_name() != "pymysql":
         raise PermanentError(
-            f"ETL_ASSETS_SOURCE asks for the driver {url.get_driver_name()}.",
+            f"{variable} asks for the driver {url.get_driver_name()}.",
             "Write mysql+pymysql://USER@HOST:PORT/DATABASE.",
         )
     if unknown:
         tls = "; TLS is always verified but on loopback" if unknown[0].startswith("ssl") else ""
         raise PermanentError(
-            f"ETL_ASSETS_SOURCE has the option `{unknown[0]}`, which there is not{tls}.",
+            f"{variable} has the option `{unknown[0]}`, which there is not{tls}.",
             f"Options are {', '.join(OPTIONS[:-1])}.",
         )
     for name, allowed in (("iam_auth", {"true", "false"}), ("charset", {"utf8mb4"})):
         if options.get(name) not in {None, *allowed}:
             raise PermanentError(
-                f"ETL_ASSETS_SOURCE has {name}={options[name]}.",
+                f"{variable} has {name}={options[name]}.",
                 f"Write {' or '.join(sorted(allowed))}, or leave it out.",
             )
     if not url.database:
         raise PermanentError(
-            "ETL_ASSETS_SOURCE names no database.", "Write mysql+pymysql://USER@HOST:PORT/DATABASE."
+            f"{variable} names no database.", "Write mysql+pymysql://USER@HOST:PORT/DATABASE."
         )
 
 
-def _seconds(options: dict[str, str], name: str, default: int) -> int:
+def _seconds(options: dict[str, str], name: str, default: int, variable: str) -> int:
     text = options.get(name, str(default))
     if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise PermanentError(f"ETL_ASSETS_SOURCE has {name}={text}.", "Write whole seconds.")
+        raise PermanentError(f"{variable} has {name}={text}.", "Write whole seconds.")
     return int(text)
 
 
@@ -204,6 +225,10 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _text(value: object) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def _words(value: str) -> set[str]:

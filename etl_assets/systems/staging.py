@@ -103,11 +103,11 @@ class FileStaging:
     def download(self, path: str, target: Path) -> str:
         """Copy an object and return its SHA-256; see `Staging.download`."""
         digest = hashlib.sha256()
-        with self._explained(self._local(path)):
-            with self._local(path).open("rb") as source, target.open("wb") as copy:
-                while block := source.read(_BLOCK):
-                    copy.write(block)
-                    digest.update(block)
+        local = self._local(path)
+        with self._explained(local), local.open("rb") as source, target.open("wb") as copy:
+            while block := source.read(_BLOCK):
+                copy.write(block)
+                digest.update(block)
         return digest.hexdigest()
 
     def objects(self, below: str = "") -> list[StoredObject]:
