@@ -57,9 +57,9 @@ def read_excel(path: Path, contract: Contract, notes: Notes) -> Iterator[Chunk]:
     """
     _check_parts(path, contract)
     try:
-        with warnings.catch_warnings():
+        with path.open("rb") as file, warnings.catch_warnings():  # of a path it judges the name
             warnings.simplefilter("ignore")  # openpyxl warns of what it does not keep
-            workbook = load_workbook(path, read_only=True, data_only=True, keep_links=False)
+            workbook = load_workbook(file, read_only=True, data_only=True, keep_links=False)
             try:
                 yield from _read(_sheet(workbook, contract, notes), path, contract, notes)
             finally:

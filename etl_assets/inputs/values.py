@@ -61,7 +61,8 @@ def plain_text(value: object, kind: ColumnType) -> str | None:
     if isinstance(value, Decimal) and value.is_finite():
         if abs(value.adjusted()) > _LONGEST_EXPONENT:  # 1e999999999 would fill the memory
             return str(value)
-        return format(value.normalize() if value == value.to_integral_value() else value, "f")
+        whole = value.to_integral_value()  # unlike normalize(), it rounds to no precision
+        return format(whole if value == whole else value, "f")
     if isinstance(value, dt.datetime):
         if value.tzinfo is not None:
             value = value.astimezone(dt.UTC).replace(tzinfo=None)

@@ -162,7 +162,10 @@ class MysqlEngine(InputEngine):
     @cached_property
     def _engine(self) -> sa.Engine:
         return sa.create_engine(
-            "mysql+pymysql://", creator=self._server.writer, poolclass=sa.NullPool
+            "mysql+pymysql://",
+            creator=self._server.writer,
+            poolclass=sa.NullPool,
+            paramstyle="format",  # rows are given as tuples
         )
 
 
