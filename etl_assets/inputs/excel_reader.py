@@ -4,6 +4,7 @@ openpyxl reads a sheet as a stream; what it would pass over in silence is looked
 whose value was never saved, an error, merged cells, and how much a part unpacks to.
 """
 
+import itertools
 import re
 import warnings
 import zipfile
@@ -246,3 +247,14 @@ def _merged_cells(sheet: IO[bytes]) -> Iterator[str]:
             yield match[1].decode()
             end = match.end()
         rest = text[max(end, len(text) - _LONGEST_TAG) :]
+
+
+def first_rows(path: Path, most: int) -> tuple[str, list[tuple[int, dict[int, object]]]]:
+    """Return the name of the first sheet and its first rows that are not empty."""
+    workbook = load_workbook(path, read_only=True, data_only=True, keep_links=False)
+    try:
+        sheet = workbook.worksheets[0]
+        there = (row for row in _rows(sheet) if any(map(_is_there, row[1].values())))
+        return sheet.title, list(itertools.islice(there, most))
+    finally:
+        workbook.close()

@@ -1,15 +1,48 @@
 """The facade: which files arrived, loading them, taking them out, and what became of each."""
 
+import csv
 import datetime as dt
+import itertools
+import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 from etl_assets.core.errors import PermanentError
 from etl_assets.core.inputs.contract import Contract
-from etl_assets.core.inputs.files import BadFileError, InputFile, LoadedFile
+from etl_assets.core.inputs.files import FOLDER, BadFileError, InputFile, LoadedFile, Reject
 from etl_assets.inputs.prepare import Prepared, prepare
 from etl_assets.systems.input_database import InputDatabase, is_known
 from etl_assets.systems.input_files import InputFiles
+
+_SHOWN_REJECTS = 20
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a load of a file would do.
+
+    Attributes:
+        rows: Rows in the file.
+        accepted: Of those, the ones that would be kept.
+        rejected: Bad rows.
+        duplicates: Rows in whose place a later one would be kept.
+        rejects: The first bad values.
+        notes: How it was read, where that is worth knowing.
+        fault: Why it would be quarantined; empty when it would not.
+    """
+
+    rows: int
+    accepted: int
+    rejected: int
+    duplicates: int
+    rejects: list[Reject]
+    notes: list[str]
+    fault: str
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the fields, for JSON."""
+        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -104,6 +137,46 @@ class Inputs:
             made = replace(made, status="quarantined", reason=prepared.fault)
             return self.database.record(made)
         return self.database.load(contract, made, prepared.blocks(), again=again)
+
+    def find(self, source: str, name: str) -> InputFile:
+        """Return a file that arrived, by its path or its name below the source's folder.
+
+        Raises:
+            PermanentError: When it is not there, or not whole yet.
+        """
+        self.contract(source)
+        for file in self.files.arrived(source):
+            if name in (file.path, file.name):
+                return file
+        raise PermanentError(
+            f"There is no file {name} of {source} that has arrived.",
+            f"Put it below {FOLDER}/{source}/ in the staging store, or wait until it is whole.",
+        )
+
+    def check(self, source: str, path: Path) -> "Checked":
+        """Return what a load of a local file would do; nothing is written.
+
+        Raises:
+            PermanentError: When there is no contract of the source.
+        """
+        contract = self.contract(source)
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                made = prepare(path, contract, Path(folder))
+            except BadFileError as error:
+                return Checked(0, 0, 0, 0, [], [], str(error))
+            with made.rejects.open(encoding="utf-8", newline="") as text:
+                lines = itertools.islice(csv.reader(text), 1, 1 + _SHOWN_REJECTS)
+                rejects = [Reject(int(row), *others) for row, *others in lines]
+        return Checked(
+            made.rows,
+            made.accepted,
+            made.rejected,
+            made.duplicates,
+            rejects,
+            made.notes,
+            made.fault,
+        )
 
     def undo(self, source: str, file: str) -> LoadedFile:
         """Take out what a file brought; return the row of the ledger that says so.

@@ -1,5 +1,6 @@
 """JSON lines: an object per line; numbers are read exactly."""
 
+import contextlib
 import json
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
@@ -131,3 +132,15 @@ def _pairs_of(line: str) -> _Pairs:
 
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"holds {constant}, which is no number of JSON")
+
+
+def first_objects(path: Path, encoding: str, most: int) -> list[dict[str, object]]:
+    """Return the first objects of a file, without those lines that are none."""
+    found: list[dict[str, object]] = []
+    with path.open(encoding=encoding, newline="\n") as text:
+        for line in Lines(text):
+            with contextlib.suppress(ValueError, RecursionError):
+                found.append(dict(_pairs_of(line)))
+            if len(found) >= most:
+                break
+    return found

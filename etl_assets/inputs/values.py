@@ -136,13 +136,11 @@ def _exact(plain: pa.Array, precision: int, scale: int) -> tuple[pa.Array, pa.Ar
 def _moments(
     texts: "pd.Series[str]", kind: ColumnType, formats: Sequence[str]
 ) -> tuple[pa.Array, Bad]:
-    written = formats
-    if kind.name == "timestamp":
-        written = [f + time for f in formats for time in _ISO_TIMES if time == "" or "%H" not in f]
+    written = [f + time for f in formats for time in _ISO_TIMES if time == "" or "%H" not in f]
     # pandas reads words such as `now` whatever the format, and leaves microseconds for finer ones
     readable = texts.str.contains(r"\d", regex=True) & ~texts.str.contains(r"\.\d{7}", regex=True)
     left = texts[readable]
-    if kind.name == "timestamp" and list(formats) == list(_ISO_DATE):
+    if list(formats) == list(_ISO_DATE):
         left = left.str.replace(r"^(\d{4}-\d\d-\d\d)T", r"\1 ", regex=True)
     found = pd.Series(pd.NaT, index=texts.index, dtype="datetime64[us]")
     for one in written:
