@@ -170,7 +170,7 @@ def _targets(connection: duckdb.DuckDBPyConnection, file: Path) -> None:
     lines[10] = f"{store},{day},{target} USD"
     lines[20] = f",{lines[20].partition(',')[2]}"
     lines[30] = lines[30].replace("2017-", "2017-13-", 1)
-    lines[40] = f"{lines[40].rpartition(',')[0]},-1"
+    lines[40] = f"{lines[40].rpartition(',')[0]},n/a"
     lines[50] = lines[50].replace(",", ",,", 1)
     lines.append(lines[60])  # twice
     file.write_text("\n".join([*lines, ""]), encoding="utf-8")
