@@ -16,6 +16,7 @@ from etl_assets.core.alerts import Problem, Told, without_secrets
 from etl_assets.core.errors import EtlError
 from etl_assets.core.health import Health
 from etl_assets.health import CHECK, look
+from etl_assets.input_events import INPUTS
 from etl_assets.partitions import CAMPAIGNS
 from etl_assets.resources import RegistryResource
 from etl_assets.runs import FINISHED, explain
@@ -138,9 +139,9 @@ def _check_problems(
             unknown.append(id_)
         elif info.latest_execution_status is AssetCheckExecutionRecordStatus.FAILED:
             of = f" for {info.partition_key}" if info.partition_key else ""
-            title = (
-                f"The check {info.check_key.name} of {info.check_key.asset_key.path[0]} failed{of}"
-            )
+            path = info.check_key.asset_key.path
+            what = f"source {path[-1]}" if path[0] == INPUTS else path[0]
+            title = f"The check {info.check_key.name} of {what} failed{of}"
             said = _evaluation(instance, info.check_key, info.partition_key)
             if said is None or said.severity is dg.AssetCheckSeverity.ERROR:
                 problems.append(Problem(id_, title, said.description or "" if said else ""))

@@ -21,6 +21,7 @@ from etl_assets import __version__
 from etl_assets.commands.alerts import alerts as alerts_commands
 from etl_assets.commands.backfill import backfill as backfill_command
 from etl_assets.commands.calendar import calendar as calendar_command
+from etl_assets.commands.demo import demo as demo_command
 from etl_assets.commands.health import health as health_command
 from etl_assets.commands.inputs import inputs as inputs_commands
 from etl_assets.commands.lineage import lineage as lineage_command
@@ -155,29 +156,6 @@ def doctor(*, probe: bool, json_: bool) -> None:
 
 
 @cli.command()
-@click.option("--no-refresh", is_flag=True, help="Only build the sample.")
-def demo(*, no_refresh: bool) -> None:
-    """Build the sample below ETL_ASSETS_HOME and refresh the keys of its busiest day."""
-    from etl_assets.demo import sample
-    from etl_assets.home import prepare_home
-
-    settings = Settings.from_environment()
-    prepare_home(settings)
-    with err.status("Building the sample: 27 campaigns, 1.47 million transactions …"):
-        built = sample.build_source(settings.home / "source.sqlite")
-        sample.build_registry(settings.home / "registry")
-    out.print(
-        f"The sample {'is built' if built else 'is there already'}: {escape(str(settings.home))}"
-    )
-    if no_refresh:
-        return
-    day = dt.date.fromisoformat(sample.REFRESH_DAY)
-    if run_refresh(settings, day=day, keys=(), force=False, json_=False):
-        sys.exit(1)
-    out.print("Open the UI with [bold]make ui[/] (http://127.0.0.1:3000).")
-
-
-@cli.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=3000, show_default=True, help="Port to listen on.")
 @click.option(
@@ -268,7 +246,8 @@ def _progress_line(number: int, total: int, results: list[Any]) -> str:
 
 for _command in (
     calendar_command, lineage_command, overlaps_command, alerts_commands, backfill_command,
-    health_command, inputs_commands, loads_commands, registry_commands, rules_commands, runs_commands,
+    demo_command, health_command, inputs_commands, loads_commands, registry_commands,
+    rules_commands, runs_commands,
     staging_commands, verify_command, why_command,
 ):  # fmt: skip
     cli.add_command(_command)

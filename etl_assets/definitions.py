@@ -19,6 +19,8 @@ from etl_assets.freshness import NAME as IS_FRESH
 from etl_assets.freshness_job import build_freshness_job
 from etl_assets.health import build_health_check
 from etl_assets.health_sensor import build_health_sensor
+from etl_assets.input_assets import build_input_assets, build_input_checks, build_inputs_job
+from etl_assets.input_sensor import build_inputs_sensor
 from etl_assets.lineage import build_external_assets
 from etl_assets.observations import build_registry_assets
 from etl_assets.refresh_together import build_together_job
@@ -44,7 +46,7 @@ def build_defs(
 
     Args:
         settings: Read from the environment when left out.
-        resource_overrides: Other resources by name: registry, source, staging, warehouse.
+        resource_overrides: Other resources by name: registry, source, staging, warehouse, inputs.
         loggers: Loggers of the runs, by name.
 
     Raises:
@@ -55,6 +57,7 @@ def build_defs(
     datasets = settings.datasets.values()
     chains = [asset for dataset in datasets for asset in build_chain(dataset, settings)]
     checks = [check for dataset in datasets for check in build_checks(dataset)]
+    inputs, input_checks = build_input_assets(settings), build_input_checks(settings)
     standing = [build_health_check(dataset, settings) for dataset in datasets]
     check_keys = [key for one in (*chains, *checks) for key in one.check_keys]
     refresh = dg.define_asset_job(
@@ -77,9 +80,15 @@ def build_defs(
             "Write five fields, such as `0 3,14 * * *`.",
         ) from error
     return dg.Definitions(
-        assets=[*build_external_assets(settings), build_registry_assets(settings), *chains],
-        asset_checks=[*checks, *standing],
+        assets=[
+            *inputs,
+            *build_external_assets(settings),
+            build_registry_assets(settings),
+            *chains,
+        ],
+        asset_checks=[*checks, *standing, *input_checks],
         jobs=[
+            *build_inputs_job(inputs),
             refresh,
             prune,
             build_clean_job(
@@ -92,11 +101,15 @@ def build_defs(
         schedules=[*schedules, build_clean_schedule(settings)],
         sensors=[
             build_registry_sensor(settings),
+            *build_inputs_sensor(settings),
             build_health_sensor(settings),
             build_alerts_sensor(
                 settings,
                 # told as late keys, with no_key_is_failed_or_late
-                [key for key in check_keys if key.name != IS_FRESH],
+                [
+                    *(key for key in check_keys if key.name != IS_FRESH),
+                    *(key for check in input_checks for key in check.check_keys),
+                ],
             ),
         ],
         resources={**build_resources(settings), **(resource_overrides or {})},

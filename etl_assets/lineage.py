@@ -9,6 +9,8 @@ from etl_assets.core.datasets import Dataset
 from etl_assets.core.lineage.query import query_lineage
 from etl_assets.core.readers import Reader
 from etl_assets.core.reporting_views import BY_CAMPAIGN, DEDUPLICATED, view_name
+from etl_assets.input_events import input_key
+from etl_assets.metadata_parts import column_schema
 from etl_assets.settings import Settings
 from etl_assets.systems.connect import system_kind
 
@@ -51,18 +53,21 @@ def _sources(settings: Settings) -> Iterator[dg.AssetSpec]:
             readers[name].append(dataset.name)
             if columns := ", ".join(f"`{column}`" for column in sorted(read.get(name, ()))):
                 says[name].append(f"{dataset.name} reads {columns}.")
-    for name, of in sorted(readers.items()):
+    loaded = {contract.table: contract for contract in settings.contracts.values()}
+    for name in sorted({*readers, *loaded}):
+        by = f"read by {', '.join(readers[name])}" if name in readers else "read by no dataset"
+        contract = loaded.get(name)
+        shown = {"dagster/column_schema": column_schema(contract.table_columns)} if contract else {}
         yield dg.AssetSpec(
             ["source", name],
+            deps=[input_key(contract.source)] if contract else [],
             group_name="source",
             kinds={kind, "table"},
+            owners=owners_of(contract.owner) if contract else None,
             description="\n\n".join(
-                [
-                    f"The table `{name}` of the source database, read by {', '.join(of)}.",
-                    *says[name],
-                ]
+                [f"The table `{name}` of the source database, {by}.", *says[name]]
             ),
-            metadata={"dagster/table_name": name},
+            metadata={"dagster/table_name": name, **shown},
         )
 
 

@@ -1,12 +1,22 @@
-"""The four systems as Dagster resources: a URL each, opened where it is used."""
+"""The four systems as Dagster resources: a URL each, opened where it is used.
+
+Raw inputs are a fifth, made of two URLs: the staging store's, and that of the database they are
+loaded into, which is the source's unless it is another.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
 from etl_assets.core.registry import Registry
-from etl_assets.settings import Settings
+from etl_assets.settings import Settings, open_inputs
 from etl_assets.systems import connect
 from etl_assets.systems.protocols import RegistryStore, Source, Staging, Warehouse
+
+if TYPE_CHECKING:
+    from etl_assets.inputs.inputs import Inputs
 
 REVISION_TAG = "etl_assets/registry_revision"
 """A run reads the registry as it was at this revision, and so does its automatic retry."""
@@ -79,6 +89,27 @@ class StagingResource(_System):
         return connect.open_staging(self.url)
 
 
+class InputsResource(_System):
+    """The files that raw sources deliver, their contracts, and where they are loaded."""
+
+    url: str = Field(description="`sqlite:///FILE` or `mysql+pymysql://…`. Never holds a password.")
+    staging_url: str = Field(description="Where the files arrive, below `inputs/`.")
+    contracts: str = Field(description="The folder of the contracts.")
+
+    def open(self) -> "Inputs":
+        """Return the inputs, with the contracts as they are now; nothing is connected yet.
+
+        Raises:
+            DocumentError: When a contract is not valid.
+        """
+        return open_inputs(
+            Path(self.contracts),
+            connect.open_staging(self.staging_url),
+            self.url,
+            Settings.from_environment().inputs_password,
+        )
+
+
 class WarehouseResource(_System):
     """The database that records are loaded into."""
 
@@ -95,5 +126,10 @@ def build_resources(settings: Settings) -> dict[str, object]:
         "registry": RegistryResource(url=settings.registry_url, datasets=sorted(settings.datasets)),
         "source": SourceResource(url=settings.source_url),
         "staging": StagingResource(url=settings.staging_url),
+        "inputs": InputsResource(
+            url=settings.inputs_url,
+            staging_url=settings.staging_url,
+            contracts=str(settings.contracts_folder),
+        ),
         "warehouse": WarehouseResource(url=settings.warehouse_url),
     }

@@ -27,7 +27,6 @@ _LIKE_A_PASSWORD = re.compile(r":[^/@]+@")  # in what is not quite a URL
 _MOST_DAYS = 36_500
 
 PACKAGED_DATASETS = Path(__file__).parent / "datasets"
-PACKAGED_CONTRACTS = Path(__file__).parent / "contracts"
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Settings:
         staging_url: Where extracts and parts are kept.
         warehouse_url: Where records are loaded.
         datasets_folder: The dataset documents.
-        contracts_folder: The contracts of raw inputs.
+        contracts_folder: The contracts of raw inputs; `contracts` beside the datasets unless said.
         inputs_url: Where raw inputs are loaded; the source unless said.
         inputs_password: Of that database's user; the source's unless said; never shown.
         schedule: Cron expression of the refresh.
@@ -67,7 +66,7 @@ class Settings:
     staging_url: str = ""
     warehouse_url: str = ""
     datasets_folder: Path = field(default=PACKAGED_DATASETS)
-    contracts_folder: Path = field(default=PACKAGED_CONTRACTS)
+    contracts_folder: Path = Path()
     inputs_url: str = ""
     inputs_password: str = field(default="", repr=False)
     schedule: str = "0 3,14 * * *"
@@ -94,6 +93,8 @@ class Settings:
         for name, default in defaults.items():
             if name == "home" or not getattr(self, name):
                 object.__setattr__(self, name, default)
+        if self.contracts_folder == Path():
+            object.__setattr__(self, "contracts_folder", self.datasets_folder.parent / "contracts")
         if not self.inputs_url:
             object.__setattr__(self, "inputs_url", self.source_url)
             object.__setattr__(
@@ -155,14 +156,7 @@ class Settings:
         Raises:
             DocumentError: When a contract is not valid.
         """
-        found = []
-        for path in sorted(self.contracts_folder.glob("*.y*ml")):
-            contract = parse_contract(_read(path), path.name)
-            if contract.source != path.stem:
-                problem = f"`source` is `{contract.source}`; it must be the file's name"
-                raise DocumentError(path.name, [problem])
-            found.append((path.name, contract))
-        return index_contracts(found)
+        return read_contracts(self.contracts_folder)
 
     def dataset_text(self, name: str) -> str:
         """Return the text of the document of a dataset that there is."""
@@ -183,11 +177,9 @@ class Settings:
 
     def open_inputs(self) -> "Inputs":
         """Return the raw inputs: their contracts, files and database."""
-        from etl_assets.inputs.inputs import Inputs
-        from etl_assets.systems.input_files import InputFiles
-
-        database = connect.open_inputs(self.inputs_url, self.inputs_password)
-        return Inputs(self.contracts, InputFiles(self.open_staging()), database)
+        return open_inputs(
+            self.contracts_folder, self.open_staging(), self.inputs_url, self.inputs_password
+        )
 
     def open_staging(self) -> Staging:
         """Return the staging store."""
@@ -222,6 +214,36 @@ class Settings:
             self.alert_webhook, self.alert_slack,
         )  # fmt: skip
         return [secret for secret in every if secret]
+
+
+def read_contracts(folder: Path) -> dict[str, Contract]:
+    """Return the contracts in a folder, by source; none when there is no folder.
+
+    Raises:
+        DocumentError: When one is not valid.
+    """
+    found = []
+    for path in sorted(folder.glob("*.y*ml")):
+        contract = parse_contract(_read(path), path.name)
+        if contract.source != path.stem:
+            problem = f"`source` is `{contract.source}`; it must be the file's name"
+            raise DocumentError(path.name, [problem])
+        found.append((path.name, contract))
+    return index_contracts(found)
+
+
+def open_inputs(contracts: Path, staging: Staging, url: str, password: str) -> "Inputs":
+    """Return the raw inputs of a folder of contracts, a store and a database.
+
+    Raises:
+        DocumentError: When a contract is not valid.
+        PermanentError: When the URL names no database that inputs are loaded into.
+    """
+    from etl_assets.inputs.inputs import Inputs
+    from etl_assets.systems.input_files import InputFiles
+
+    database = connect.open_inputs(url, password)
+    return Inputs(read_contracts(contracts), InputFiles(staging), database)
 
 
 VARIABLES = {

@@ -8,7 +8,7 @@ What is there already is left alone, so a registry that was edited stays edited.
 import importlib.util
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from decimal import Decimal
 from pathlib import Path
 
@@ -107,20 +107,29 @@ TABLES: dict[str, tuple[str, dict[str, tuple[str, str]], str]] = {
 }
 """Table: (file of the package, column: (column of the file, declared type), constraint)."""
 
-INDEXES = (
-    "CREATE INDEX transactions_household ON transactions (household_id, sold_at)",
-    "CREATE INDEX coupons_campaign ON coupons (campaign_id, coupon_upc)",
-)
+INDEXES = {
+    "transactions": (
+        "CREATE INDEX transactions_household ON transactions (household_id, sold_at)",
+    ),
+    "coupons": ("CREATE INDEX coupons_campaign ON coupons (campaign_id, coupon_upc)",),
+}
+
+OPERATIONAL = ("transactions",)
+"""The tables that the sample's operational system fills; files of raw sources bring the others."""
 
 _BATCH_RECORDS = 50_000
 _STATEMENT_RECORDS = 5_000
 _UNFINISHED = "transactions_unfinished"
 
 
-def build_source(path: Path) -> bool:
+def build_source(path: Path, tables: Collection[str] = tuple(TABLES)) -> bool:
     """Build the source database when it is absent; return whether it was built.
 
     The file appears whole or not at all.
+
+    Args:
+        path: Of the file.
+        tables: The ones to build; all unless given.
 
     Raises:
         PermanentError: When the sample data's package is not installed.
@@ -136,10 +145,11 @@ def build_source(path: Path) -> bool:
         connection.execute("PRAGMA journal_mode = OFF")  # a crash leaves a file nobody looks at
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("BEGIN")
-        for table, (file, columns, constraint) in TABLES.items():
+        for table in tables:
+            file, columns, constraint = TABLES[table]
             _fill(connection, table, data / f"{file}.parquet", columns, constraint)
-        for index in INDEXES:
-            connection.execute(index)
+            for index in INDEXES.get(table, ()):
+                connection.execute(index)
         connection.execute("COMMIT")
         connection.execute("ANALYZE")
         connection.close()
@@ -184,7 +194,7 @@ def build_mysql(url: str, password: str = "") -> bool:
             _fill_mysql(connection, name, data / f"{file}.parquet", columns, constraint)
             connection.commit()
         connection.exec_driver_sql(f"RENAME TABLE {_UNFINISHED} TO transactions")
-        for index in INDEXES:
+        for index in (one for indexes in INDEXES.values() for one in indexes):
             connection.exec_driver_sql(index)
         connection.exec_driver_sql(f"ANALYZE TABLE {', '.join(TABLES)}")
     return True
@@ -309,7 +319,7 @@ def _sqlite_values(array: pa.Array, kind: str) -> list[object]:
 
 _CAMPAIGNS = """\
 # The campaigns of The Complete Journey: 27 overlapping seasons, 2016-11-14 to 2018-02-28.
-# A new entry becomes a partition within a minute; see README.md.
+# A new entry becomes a partition within a minute; see docs/howto/campaigns.md.
 campaigns:
 """
 

@@ -4,7 +4,7 @@ import csv
 import datetime as dt
 import itertools
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -73,7 +73,7 @@ class Inputs:
             )
         return self.contracts[source]
 
-    def pending(self, source: str) -> list[InputFile]:
+    def pending(self, source: str, history: Sequence[LoadedFile] | None = None) -> list[InputFile]:
         """Return a source's files that are whole and not in the ledger, in order of arrival.
 
         One listing and one query, no file is read. A quarantined file is among them again when
@@ -86,7 +86,7 @@ class Inputs:
         """
         digest = self.contract(source).digest
         rows: dict[tuple[object, ...], list[LoadedFile]] = {}
-        for row in self.database.history(source):
+        for row in self.database.history(source) if history is None else history:
             rows.setdefault((row.path, row.bytes, row.arrived_at), []).append(row)
         return [
             file
