@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 import dagster as dg
 
 from etl_assets.core.inputs.contract import Contract
-from etl_assets.core.inputs.delivery import Verdict
 from etl_assets.core.inputs.files import InputFile, LoadedFile
-from etl_assets.input_assets import INPUTS_JOB, severity_of, untold, verdicts
+from etl_assets.input_assets import INPUTS_JOB, evaluation, untold, verdicts
 from etl_assets.input_events import Event, event_of, input_key
 from etl_assets.partitions import IN_FLIGHT
 from etl_assets.resources import InputsResource
@@ -137,17 +136,7 @@ def _news(
         digest = _digest([verdict.passed, verdict.said])
         if memory.said.get(place) != digest:
             memory.said[place] = digest
-            yield _evaluation(contract, name, verdict)
-
-
-def _evaluation(contract: Contract, name: str, verdict: Verdict) -> dg.AssetCheckEvaluation:
-    return dg.AssetCheckEvaluation(
-        asset_key=input_key(contract.source),
-        check_name=name,
-        passed=verdict.passed,
-        description=verdict.said,
-        severity=severity_of(verdict),
-    )
+            yield evaluation(contract, name, verdict)
 
 
 def _digest(content: object) -> str:
