@@ -132,7 +132,7 @@ def _source(contract: Contract, settings: Settings) -> dg.AssetsDefinition:
                 now, history = dt.datetime.now(dt.UTC), opened.history(source)
                 for name, verdict in verdicts(contract, history, now).items():
                     said = evaluation(contract, name, verdict)
-                    context.log_event(said)  # type: ignore[arg-type]  # taken, but not annotated
+                    context.log_event(said)
         if result is not None:
             yield dg.MaterializeResult(metadata=result.metadata)
 
