@@ -35,6 +35,12 @@ BEHIND = {
     for dataset in ("campaign_sales", "campaign_redemptions")
     for view in ("by_campaign", "deduplicated")
 } | {f"reader/{name}" for name in ("campaign-sales", "coupon-response", "sales-of-the-season")}
+SOURCES = (
+    "campaign_descriptions", "campaign_households", "coupon_redemptions", "coupons",
+    "demographics", "displays", "household_profile", "price_list", "products", "store_targets",
+)  # fmt: skip
+INPUTS = {f"inputs/{source}" for source in SOURCES}
+DELIVERED = {f"source/{source}" for source in SOURCES}
 REGISTRY = {
     "registry/campaigns",
     "registry/campaign_sales_rules",
@@ -75,13 +81,14 @@ def test_definitions_load_without_network_and_without_writing_anything(tmp_path:
     assert done.returncode == 0, done.stderr
     assert (
         done.stdout.strip()
-        == "['__ASSET_JOB', 'clean', 'decide_slice', 'freshness', 'prune', 'refresh']"
+        == "['__ASSET_JOB', 'clean', 'decide_slice', 'freshness', 'load_inputs',"
+        " 'prune', 'refresh']"
     )
 
 
 def test_the_asset_keys_are_those_people_know(defs: dg.Definitions) -> None:
     keys = {key.to_user_string() for key in defs.resolve_asset_graph().get_all_asset_keys()}
-    assert keys == CHAINS | TABLES | REGISTRY | BEHIND
+    assert keys == CHAINS | TABLES | REGISTRY | BEHIND | INPUTS | DELIVERED
 
 
 def test_each_chain_runs_from_source_and_registry_to_the_table(defs: dg.Definitions) -> None:
@@ -137,7 +144,12 @@ def test_each_check_is_partitioned_like_its_asset_but_the_one_of_all_keys(
 ) -> None:
     graph = defs.resolve_asset_graph()
     checks = {key.to_user_string(): graph.get(key) for key in graph.asset_check_keys}
-    assert set(checks) == {
+    of_inputs = {
+        f"{source}:{check}"
+        for source in INPUTS
+        for check in ("files_are_accepted", "delivers_in_time")
+    }
+    assert set(checks) - of_inputs == {
         f"{dataset}/{check}"
         for dataset in ("campaign_sales", "campaign_redemptions")
         for check in (
@@ -149,7 +161,7 @@ def test_each_check_is_partitioned_like_its_asset_but_the_one_of_all_keys(
             "redshift_table:no_key_is_failed_or_late",
         )
     }
-    standing = {name for name in checks if name.endswith(":no_key_is_failed_or_late")}
+    standing = {name for name in checks if name.endswith(":no_key_is_failed_or_late")} | of_inputs
     assert {checks[name].partitions_def for name in standing} == {None}
     assert {check.partitions_def for name, check in checks.items() if name not in standing} == {
         dg.DynamicPartitionsDefinition(name="campaigns")

@@ -26,13 +26,13 @@ class Verdict:
     is_error: bool = True
 
 
-def judge_delivery(contract: Contract, history: Sequence[LoadedFile], now: dt.datetime) -> Verdict:
+def judge_delivery(contract: Contract, history: Sequence[LoadedFile], at: dt.datetime) -> Verdict:
     """Return whether a source has delivered within the hours that its contract says.
 
     Args:
         contract: Of the source.
         history: Its rows of the ledger.
-        now: The moment, with a time zone.
+        at: The moment, with a time zone.
     """
     arrived = [row.arrived_at for row in history if row.status in _DELIVERED]
     last = max(arrived, default=None)
@@ -45,7 +45,7 @@ def judge_delivery(contract: Contract, history: Sequence[LoadedFile], now: dt.da
     if hours is None:
         return Verdict(passed=True, said=f"{since}; its contract says no time.")
     due = last + dt.timedelta(hours=hours) if last else None
-    if due is None or due < now:
+    if due is None or due < at:
         return Verdict(
             passed=False,
             said=f"{since}; it is to deliver every {hours:g} hours. Ask who sends it, or see with"
