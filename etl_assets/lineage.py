@@ -6,19 +6,18 @@ from collections.abc import Iterator
 import dagster as dg
 
 from etl_assets.core.datasets import Dataset
+from etl_assets.core.kept_views import column_comments
 from etl_assets.core.lineage.query import query_lineage
+from etl_assets.core.orders import declared_by
 from etl_assets.core.readers import Reader
-from etl_assets.core.reporting_views import BY_CAMPAIGN, DEDUPLICATED, view_name
+from etl_assets.core.reporting import DAY_COLUMNS, Reporting
+from etl_assets.core.reporting_views import SHOWS, view_kinds, view_name
 from etl_assets.input_events import input_key
 from etl_assets.metadata_parts import column_schema
 from etl_assets.settings import Settings
 from etl_assets.systems.connect import system_kind
 
 DATASET_TAG = "etl_assets/dataset"
-_SHOWS = {
-    BY_CAMPAIGN: "a record once per campaign that has it",
-    DEDUPLICATED: "each record once, as the campaign has it whose key sorts first",
-}
 
 
 def build_external_assets(settings: Settings) -> list[dg.AssetSpec]:
@@ -80,7 +79,7 @@ def _columns_read(dataset: Dataset) -> dict[str, set[str]]:
 
 
 def _views(dataset: Dataset, settings: Settings) -> Iterator[dg.AssetSpec]:
-    for kind in (BY_CAMPAIGN, DEDUPLICATED):
+    for kind in view_kinds(dataset.reporting):
         yield dg.AssetSpec(
             view_key(dataset, kind),
             deps=[dg.AssetKey([dataset.name, "redshift_table"])],
@@ -89,9 +88,34 @@ def _views(dataset: Dataset, settings: Settings) -> Iterator[dg.AssetSpec]:
             owners=owners_of(dataset.owner),
             tags=tags_of(dataset),
             description=f"{dataset.description}\n\nThe view `{view_name(dataset.table, kind)}`:"
-            f" {_SHOWS[kind]}. A load makes it with the table.",
-            metadata={"dagster/table_name": view_name(dataset.table, kind)},
+            f" {SHOWS[kind]}. A load makes it with the table.",
+            metadata={
+                "dagster/table_name": view_name(dataset.table, kind),
+                **_schema(dataset, kind),
+            },
         )
+
+
+def _schema(dataset: Dataset, kind: str) -> dict[str, dg.MetadataValue]:
+    """Return the columns of a view over days; those of the others are the table's."""
+    reporting = dataset.reporting
+    if reporting is None or kind not in DAY_COLUMNS:
+        return {}
+    comments = column_comments(kind, declared_by(dataset))
+    types = {name: str(spec.type) for name, spec in dataset.columns.items() if spec.type}
+    columns = [
+        dg.TableColumn(name, types.get(name) or _kind_of(reporting, name), comments.get(name))
+        for name in DAY_COLUMNS[kind](reporting)
+    ]
+    return {"dagster/column_schema": dg.MetadataValue.table_schema(dg.TableSchema(columns))}
+
+
+def _kind_of(reporting: Reporting, name: str) -> str:
+    """Return what a column of a view over days is, as far as a document says."""
+    if name in ("day", "compared_day"):
+        return "date"
+    texts = ("campaign_key", "campaign_name", "compared_with", "compared_name")
+    return "text" if name in (*texts, *reporting.dimensions) else "number"
 
 
 def _readers(settings: Settings) -> Iterator[dg.AssetSpec]:

@@ -135,7 +135,9 @@ def intend(
     """
     standing = standing_of(rows)
     decision = decide(standing, staged, records=records, force=force)
-    order = replace(order_load(staged, stage_path(staged), run_id=run_id), over=standing.newest)
+    order = replace(
+        order_load(staged, stage_path(staged), dataset=dataset, run_id=run_id), over=standing.newest
+    )
     if any(row.load_id == staged.load_id for row in rows):
         order = replace(order, load_id=new_id(_now()))
     if not decision.load:

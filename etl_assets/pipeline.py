@@ -36,6 +36,9 @@ from etl_assets.systems.protocols import Moment, Staging
 from etl_assets.systems.staging import sha256_of
 from etl_assets.systems.telemetry import advanced, span
 
+_NAME_BYTES = 1024
+"""What the ledger's column of a campaign's name holds."""
+
 
 def extract(
     dataset: Dataset,
@@ -142,7 +145,10 @@ def stage(
     rule_set = rule_set.for_campaign(campaign.key)
     lookups = lookups or {}
     digest = inputs_digest(source_extract, rule_set.digest, bindings, dataset.load_digest, lookups)
-    if previous and (previous.inputs_digest, previous.fallback) == (digest, fallback):
+    declared = dataset.reporting
+    reporting = declared.digest(campaign.name, campaign.compared_with) if declared else None
+    same = (digest, fallback, reporting)
+    if previous and (previous.inputs_digest, previous.fallback, previous.reporting) == same:
         return previous
     as_read = untouched(rule_set, [c.name for c in source_extract.columns])
     staged_at = _now()
@@ -195,7 +201,12 @@ def stage(
             on_schema_change=dataset.on_schema_change,
             distribution_key=dataset.distribution_key,
             sort_keys=dataset.sort_keys,
+            campaign_name=_cut(campaign.name or campaign.key, _NAME_BYTES),
+            season_start=campaign.start,
             season_end=campaign.end,
+            seen_to=source_extract.extracted_at.astimezone(campaign.zone).date(),
+            compared_with=campaign.compared_with,
+            reporting=reporting,
             fingerprint=made.fingerprint,
             profile=made.profile,
             staged_at=staged_at,
@@ -227,6 +238,10 @@ def _name_parts(folder: str, files: list[Path], extension: str) -> tuple[Part, .
 
 def _name_part(path: str, file: Path) -> Part:
     return Part(path=path, bytes=file.stat().st_size, sha256=sha256_of(file))
+
+
+def _cut(text: str, size: int) -> str:
+    return text.encode()[:size].decode(errors="ignore")
 
 
 def _now() -> dt.datetime:

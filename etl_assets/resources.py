@@ -117,7 +117,8 @@ class WarehouseResource(_System):
 
     def open(self) -> Warehouse:
         """Return the warehouse; nothing is connected yet."""
-        return connect.open_warehouse(self.url, Settings.from_environment().warehouse_password)
+        settings = Settings.from_environment()
+        return connect.open_warehouse(self.url, settings.warehouse_password, settings.readers)
 
 
 def build_resources(settings: Settings) -> dict[str, object]:

@@ -41,6 +41,7 @@ class Settings:
         warehouse_password: Of the warehouse's user; never shown.
         staging_url: Where extracts and parts are kept.
         warehouse_url: Where records are loaded.
+        readers: Who may read the views, such as `role:analysts, user:tableau`; in Redshift only.
         datasets_folder: The dataset documents.
         contracts_folder: The contracts of raw inputs; `contracts` beside the datasets unless said.
         inputs_url: Where raw inputs are loaded; the source unless said.
@@ -65,6 +66,7 @@ class Settings:
     warehouse_password: str = field(default="", repr=False)
     staging_url: str = ""
     warehouse_url: str = ""
+    readers: str = ""
     datasets_folder: Path = field(default=PACKAGED_DATASETS)
     contracts_folder: Path = Path()
     inputs_url: str = ""
@@ -187,7 +189,7 @@ class Settings:
 
     def open_warehouse(self) -> Warehouse:
         """Return the warehouse."""
-        return connect.open_warehouse(self.warehouse_url, self.warehouse_password)
+        return connect.open_warehouse(self.warehouse_url, self.warehouse_password, self.readers)
 
     @property
     def has_alerts(self) -> bool:
@@ -254,6 +256,7 @@ VARIABLES = {
     "warehouse_password": "ETL_ASSETS_WAREHOUSE_PASSWORD",
     "staging_url": "ETL_ASSETS_STAGING",
     "warehouse_url": "ETL_ASSETS_WAREHOUSE",
+    "readers": "ETL_ASSETS_READERS",
     "datasets_folder": "ETL_ASSETS_DATASETS",
     "contracts_folder": "ETL_ASSETS_CONTRACTS",
     "inputs_url": "ETL_ASSETS_INPUTS",

@@ -8,9 +8,11 @@ from etl_assets.core.orders import order_for, order_load
 from etl_assets.systems.protocols import Staging, Warehouse
 
 
-def commit_load(warehouse: Warehouse, staged: Stage, staging: Staging) -> Load:
+def commit_load(
+    warehouse: Warehouse, staged: Stage, staging: Staging, dataset: Dataset | None = None
+) -> Load:
     """Replace a slice with staged records."""
-    order = order_load(staged, "sidecar.json", run_id="a-run")
+    order = order_load(staged, "sidecar.json", dataset=dataset, run_id="a-run")
     (row,) = warehouse.commit([order], staging)
     return row
 

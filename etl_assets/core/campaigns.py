@@ -60,6 +60,8 @@ class Campaign(BaseModel):
         time_zone: IANA name of the zone whose days the season counts.
         paused: When true, the season alone does not make the campaign due.
         datasets: Names of the datasets it is refreshed in; None means all of them.
+        compared_with: Key of the campaign whose season began earlier, and whose days reports
+            put beside this one's; None for none.
         parameters: Values the dataset queries can bind by name.
     """
 
@@ -72,6 +74,7 @@ class Campaign(BaseModel):
     time_zone: str = "UTC"
     paused: bool = False
     datasets: tuple[str, ...] | None = None
+    compared_with: CampaignKey | None = None
     parameters: dict[str, Scalar] = Field(default_factory=dict)
 
     @field_validator("start", "end", mode="before")
@@ -111,6 +114,8 @@ class Campaign(BaseModel):
     def _ordered(self) -> "Campaign":
         if self.end < self.start:
             raise ValueError(f"`end` ({self.end}) is before `start` ({self.start})")
+        if self.compared_with == self.key:
+            raise ValueError("`compared_with` is the campaign itself")
         return self
 
     @property

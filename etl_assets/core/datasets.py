@@ -15,7 +15,8 @@ from etl_assets.core.guards import Guards
 from etl_assets.core.keep import Keep
 from etl_assets.core.policies import Policies
 from etl_assets.core.readers import Owner, Reader
-from etl_assets.core.reporting_views import view_names
+from etl_assets.core.reporting import Reporting
+from etl_assets.core.reporting_views import view_kinds, view_names
 from etl_assets.core.rules.kinds import Rule
 from etl_assets.core.rules.rule_set import RuleSet
 from etl_assets.core.season_column import season_column
@@ -74,6 +75,7 @@ class Dataset(BaseModel):
         sort_keys: The columns Redshift sorts the table by.
         late_after_minutes: A key that was not refreshed so long after a tick of the schedule
             is late; the check `no_key_is_failed_or_late` then fails.
+        reporting: What the views over the days of a season show; None: there are none.
         readers: Who reads the table; shown at the end of the graph.
         preview: Whether the UI shows the first records; `false` where they are nobody's business.
     """
@@ -101,6 +103,7 @@ class Dataset(BaseModel):
     distribution_key: ColumnName | None = None
     sort_keys: tuple[ColumnName, ...] = ()
     late_after_minutes: int = Field(default=60, ge=1, le=1440)
+    reporting: Reporting | None = None
     readers: tuple[Reader, ...] = ()
     preview: bool = True
 
@@ -116,9 +119,23 @@ class Dataset(BaseModel):
         names = [reader.name for reader in self.readers]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"two `readers` have the name `{twice[0]}`")
+        self._check_reporting()
         if not self.table:
             object.__setattr__(self, "table", self.dataset)
         return self
+
+    def _check_reporting(self) -> None:
+        """Raise ValueError when reports, or who reads them, need what is known not to be there."""
+        if self.reporting:
+            kinds = {n: str(c.type) for n, c in self.columns.items() if c.type}
+            if wrong := next(self.reporting.misfits(kinds, "in `columns`"), None):
+                raise ValueError(f"`reporting`: {wrong}")
+        for reader in self.readers:
+            if reader.reads != "table" and reader.reads not in view_kinds(self.reporting):
+                raise ValueError(
+                    f"the reader `{reader.name}` reads `{reader.reads}`, a view that is there only"
+                    " with `reporting`"
+                )
 
     @property
     def name(self) -> str:
@@ -234,7 +251,7 @@ def _check_apart(source: str, dataset: Dataset, other: Dataset) -> None:
             raise DocumentError(source, [problem])
     if dataset.table == other.table:
         raise DocumentError(source, [f"another dataset loads the table `{dataset.table}`"])
-    mine, others = ({d.table, *view_names(d.table)} for d in (dataset, other))
+    mine, others = ({d.table, *view_names(d.table, d.reporting)} for d in (dataset, other))
     if shared := sorted(mine & others):
         problem = (
             f"its table `{dataset.table}` and `{other.table}` of the dataset {other.name} both"

@@ -44,6 +44,12 @@ _TYPES = {
     "undoes": "VARCHAR(64)",
     "fingerprint": "VARCHAR(64)",
     "stage_digest": "VARCHAR(64)",
+    "campaign_name": "VARCHAR(1024)",
+    "season_start": "DATE",
+    "season_end": "DATE",
+    "seen_to": "DATE",
+    "compared_with": "VARCHAR(64)",
+    "reporting": "VARCHAR(64)",
 }
 
 CREATE_LEDGER = (

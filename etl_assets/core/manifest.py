@@ -170,7 +170,14 @@ class Stage(_Reference):
         on_schema_change: What a load may do to a table that does not fit.
         distribution_key: Redshift's, if the dataset names one.
         sort_keys: Redshift's.
-        season_end: The campaign's last day; None in stages of earlier releases.
+        campaign_name: What people call the campaign; None in stages of earlier releases, as
+            what follows.
+        season_start: The season's first day.
+        season_end: Its last day.
+        seen_to: The day on which the extract was read, in the campaign's time zone.
+        compared_with: The campaign that reports put beside this one, if any.
+        reporting: Digest of what the dataset declares for reports, and of what they show of the
+            campaign besides records; None when nothing is declared.
         fingerprint: Of the records, as the rules made them; None in stages of earlier releases.
         source_columns: Columns whose part of it is what the source computed, too.
         profile: What is shown of the records; None in stages of earlier releases.
@@ -201,7 +208,12 @@ class Stage(_Reference):
     on_schema_change: str
     distribution_key: str | None
     sort_keys: tuple[str, ...]
+    campaign_name: str | None = None
+    season_start: dt.date | None = None
     season_end: dt.date | None = None
+    seen_to: dt.date | None = None
+    compared_with: str | None = None
+    reporting: str | None = None
     fingerprint: Fingerprint | None = None
     source_columns: tuple[str, ...] = ()
     profile: Profile | None = None
@@ -246,6 +258,7 @@ class Load(_Reference):
         fingerprint: Digest of the fingerprint that the slice was proven by, which the stage's
             manifest holds; None for loads of earlier releases and what is no load.
         stage_digest: Digest of what the manifest at `stage` said; None in earlier releases.
+        campaign_name: As the stage's, and what follows.
         undoes: The `inputs_digest` of what is not to be loaded again by itself: what a
             rollback took away, or a release refused.
     """
@@ -276,6 +289,12 @@ class Load(_Reference):
     undoes: str | None = None
     fingerprint: str | None = None
     stage_digest: str | None = None
+    campaign_name: str | None = None
+    season_start: dt.date | None = None
+    season_end: dt.date | None = None
+    seen_to: dt.date | None = None
+    compared_with: str | None = None
+    reporting: str | None = None
 
     @property
     def changes_slice(self) -> bool:

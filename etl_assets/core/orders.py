@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from etl_assets.core.datasets import Dataset
 from etl_assets.core.errors import TransientError
 from etl_assets.core.manifest import Kind, Load, Stage
+from etl_assets.core.reporting import Declared
 
 FIRST = ""
 """Stands for the row before a key's first one."""
@@ -27,6 +28,7 @@ class Order:
         stage: What is loaded, or waits for approval, or is refused.
         stage_path: Where its manifest is.
         run_id: The Dagster run that asks.
+        declared: What the dataset's document says of views; None: they are not looked at.
     """
 
     kind: Kind
@@ -42,6 +44,7 @@ class Order:
     made_by: str | None = None
     about: str | None = None
     undoes: str | None = None
+    declared: Declared | None = None
 
     @property
     def loaded(self) -> Stage | None:
@@ -56,7 +59,19 @@ class Order:
         return f"The {self.kind} of campaign {self.campaign_key} in {self.dataset}"
 
 
-def order_load(stage: Stage, stage_path: str, *, run_id: str | None = None) -> Order:
+def declared_by(dataset: Dataset) -> Declared:
+    """Return what a dataset's document says of the views beside its table."""
+    return Declared(
+        description=dataset.description,
+        comments={name: spec.comment for name, spec in dataset.columns.items() if spec.comment},
+        reporting=dataset.reporting,
+        table_read=any(reader.reads == "table" for reader in dataset.readers),
+    )
+
+
+def order_load(
+    stage: Stage, stage_path: str, *, dataset: Dataset | None = None, run_id: str | None = None
+) -> Order:
     """Return the order to replace a campaign's slice with staged records."""
     return Order(
         kind="load",
@@ -67,13 +82,14 @@ def order_load(stage: Stage, stage_path: str, *, run_id: str | None = None) -> O
         stage=stage,
         stage_path=stage_path,
         run_id=run_id,
+        declared=declared_by(dataset) if dataset else None,
     )
 
 
 def order_for(kind: Kind, dataset: Dataset, key: str, load_id: str) -> Order:
     """Return the order of another kind for a key, to be completed."""
     return Order(kind=kind, dataset=dataset.name, table=dataset.table, campaign_key=key,
-                 load_id=load_id)  # fmt: skip
+                 load_id=load_id, declared=declared_by(dataset))  # fmt: skip
 
 
 def describe_orders(orders: Sequence[Order]) -> str:

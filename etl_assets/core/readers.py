@@ -37,7 +37,9 @@ class Reader(BaseModel):
     kind: str = Field(default="report", pattern=r"^[a-z0-9][a-z0-9_-]{0,30}$")
     description: str = ""
     owner: Owner | None = None
-    reads: Literal["by_campaign", "deduplicated", "table"] = "by_campaign"
+    reads: Literal[
+        "by_campaign", "deduplicated", "season_to_date", "season_over_season", "table"
+    ] = "by_campaign"
     columns: tuple[ColumnName, ...] = ()
 
     def place(self, table: str) -> str:

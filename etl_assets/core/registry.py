@@ -108,6 +108,7 @@ def parse_campaigns(
     campaigns: dict[str, Campaign] = {}
     problems: dict[str, str] = {}
     seen: dict[str, int] = {}
+    places: dict[str, tuple[str | int, ...]] = {}
     for index, item in enumerate(items):
         at = ("campaigns", index)
         line = document.line(at)
@@ -139,7 +140,31 @@ def parse_campaigns(
             )
             continue
         campaigns[key] = campaign
+        places[key] = (*at, "compared_with")
+    for key, problem in misfit_comparisons(campaigns, {*campaigns, *problems}).items():
+        del campaigns[key]
+        problems[key] = f"{document.source}, line {document.line(places[key])}: {problem}"
     return campaigns, problems
+
+
+def misfit_comparisons(campaigns: Mapping[str, Campaign], keys: Collection[str]) -> dict[str, str]:
+    """Return the campaigns that cannot be compared with the one they name, and why.
+
+    Args:
+        campaigns: Those that can be read, by key.
+        keys: Of all there are. One that cannot be read is nobody else's fault.
+    """
+    found: dict[str, str] = {}
+    for key, campaign in campaigns.items():
+        other, earlier = campaign.compared_with, campaigns.get(campaign.compared_with or "")
+        if other is not None and other not in keys:
+            found[key] = f"`compared_with`: no campaign has the key {other}{nearest(other, keys)}"
+        elif earlier is not None and earlier.start >= campaign.start:
+            found[key] = (
+                f"`compared_with`: the season of {other} begins on {earlier.start}, which is not"
+                f" before {campaign.start}"
+            )
+    return found
 
 
 def parse_entries(document: Document, keys: Collection[str]) -> dict[dt.date, tuple[str, ...]]:

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from etl_assets.core.campaigns import Campaign, check_key, read_date
 from etl_assets.core.documents import explain
 from etl_assets.core.errors import DocumentError
-from etl_assets.core.registry import Registry
+from etl_assets.core.registry import Registry, misfit_comparisons
 from etl_assets.core.rules.expressions import nearest
 from etl_assets.core.rules.rule_set import RuleSet
 from etl_assets.core.rules.versions import read_rules
@@ -117,6 +117,9 @@ def registry_of(documents: Iterable[Stored], datasets: Collection[str], source: 
             campaigns[key] = _campaign(key, stored, datasets)
         except ValueError as error:
             problems[key] = f"item {stored.id} of {source}: {error}"
+    for key, problem in misfit_comparisons(campaigns, {*campaigns, *problems}).items():
+        del campaigns[key]
+        problems[key] = f"item {CAMPAIGN}{key} of {source}: {problem}"
     entries: dict[dt.date, tuple[str, ...]] = {}
     rule_sets: dict[str, RuleSet] = {}
     for stored in others:

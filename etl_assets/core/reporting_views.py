@@ -13,17 +13,23 @@ records without names: they are equal to no other campaign's, and all of them ar
 One statement for every warehouse: no `IS NOT DISTINCT FROM`, which Redshift has not.
 """
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from etl_assets.core.reporting import DAY_COLUMNS, Reporting
 from etl_assets.core.sql import column_list, quote_identifier, quote_table
 
 BY_CAMPAIGN = "by_campaign"
 DEDUPLICATED = "deduplicated"
-_MARK = "{mark}"
-"""Where the alias stands that changes with a view's text. Both catalogs keep it, and it is how
-a warehouse is asked whether its view is this one."""
+SEASON_TO_DATE = "season_to_date"
+SEASON_OVER_SEASON = "season_over_season"
+SHOWS = {
+    BY_CAMPAIGN: "a record once per campaign that has it",
+    DEDUPLICATED: "each record once, as the campaign has it whose key sorts first",
+    SEASON_TO_DATE: "each day of a campaign's season, with sums of the day and since its first day",
+    SEASON_OVER_SEASON: "each day of a campaign's season beside the same day of an earlier one's",
+}
+"""What each kind of view shows, as it stands behind a colon."""
 
 
 @dataclass(frozen=True)
@@ -91,45 +97,24 @@ class Overlaps:
         return ""
 
 
-@dataclass(frozen=True)
-class View:
-    """A view to be kept.
-
-    Attributes:
-        name: Its name, in the table's schema.
-        select: Its query.
-        mark: An alias in the query that changes with it.
-    """
-
-    name: str
-    select: str
-    mark: str
-
-
 def view_name(table: str, kind: str) -> str:
     """Return the name of a table's view."""
     return f"{table}_{kind}"
 
 
-def view_names(table: str) -> tuple[str, ...]:
+def view_kinds(reporting: Reporting | None) -> tuple[str, ...]:
+    """Return the kinds of views kept beside the table of a dataset that declares this."""
+    return (BY_CAMPAIGN, DEDUPLICATED, *(DAY_COLUMNS if reporting else ()))
+
+
+def view_names(table: str, reporting: Reporting | None = None) -> tuple[str, ...]:
     """Return the names of all views kept beside a table."""
-    return tuple(view_name(table, kind) for kind in (BY_CAMPAIGN, DEDUPLICATED))
+    return tuple(view_name(table, kind) for kind in view_kinds(reporting))
 
 
-def reporting_views(
-    schema: str, table: str, columns: Sequence[str], primary_key: Sequence[str]
-) -> list[View]:
-    """Return the views of a table with these columns.
-
-    There is none without repetition when the table lacks a column of the primary key.
-    """
-    target = quote_table(schema, table)
-    every = f"SELECT {column_list(columns)} FROM {target} AS {_MARK}"
-    views = [_view(table, BY_CAMPAIGN, every)]
-    if set(primary_key) <= set(columns):
-        once = _select_deduplicated(target, columns, primary_key)
-        views.append(_view(table, DEDUPLICATED, once))
-    return views
+def select_by_campaign(target: str, columns: Sequence[str], mark: str) -> str:
+    """Return the query of `<table>_by_campaign`; `mark` is an alias it is to hold."""
+    return f"SELECT {column_list(columns)} FROM {target} AS {mark}"
 
 
 def count_overlaps(schema: str, table: str, primary_key: Sequence[str]) -> str:
@@ -183,20 +168,17 @@ def read_overlaps(rows: Iterable[Sequence[object]], shown: int | None) -> Overla
     )
 
 
-def _view(table: str, kind: str, select: str) -> View:
-    """Return a view whose query is given with `_MARK` where an alias stands."""
-    mark = f"{kind}_{hashlib.sha256(select.encode()).hexdigest()[:16]}"
-    return View(view_name(table, kind), select.replace(_MARK, quote_identifier(mark)), mark)
-
-
-def _select_deduplicated(target: str, columns: Sequence[str], primary_key: Sequence[str]) -> str:
+def select_deduplicated(
+    target: str, columns: Sequence[str], primary_key: Sequence[str], mark: str
+) -> str:
+    """Return the query of `<table>_deduplicated`; `mark` is an alias it is to hold."""
     listed = ", ".join(f"t.{quote_identifier(name)}" for name in columns)
     names = ", ".join(f"t.{quote_identifier(name)}" for name in primary_key)
     return (
         f"SELECT {column_list(columns)} FROM (SELECT {listed},"
         f' min(t.campaign_key) OVER (PARTITION BY n.campaign_key, {names}) AS "first key"'
         f" FROM {target} AS t LEFT JOIN ({_select_nameless(target, primary_key)}) AS n"
-        f' ON n.campaign_key = t.campaign_key) AS {_MARK} WHERE campaign_key = "first key"'
+        f' ON n.campaign_key = t.campaign_key) AS {mark} WHERE campaign_key = "first key"'
     )
 
 

@@ -85,7 +85,8 @@ def decide(standing: Standing, staged: Stage, *, records: int, force: bool) -> D
         return Decision(load=False, status="kept", reason=keeps(standing.kept))
     if force:
         return Decision(load=True)
-    if current and current.inputs_digest == digest and current.records == records:
+    shown = current is not None and current.reporting == staged.reporting
+    if current and shown and current.inputs_digest == digest and current.records == records:
         return Decision(load=False, settled=standing.waiting)
     reason = _stays(standing, staged)
     return Decision(load=not reason, status="kept", reason=reason)

@@ -8,9 +8,10 @@ What is there already is left alone, so a registry that was edited stays edited.
 import importlib.util
 import os
 import sqlite3
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -213,6 +214,7 @@ def build_registry(folder: Path) -> bool:
     (folder / "calendar.yaml").write_text(_CALENDAR, encoding="utf-8")
     described = pq.read_table(sample_data() / "campaign_descriptions.parquet").to_pylist()
     lines = [_CAMPAIGNS]
+    compared = _compared(described)
     for campaign in sorted(described, key=lambda c: c["campaign_id"]):
         number = campaign["campaign_id"]
         lines.append(
@@ -220,10 +222,26 @@ def build_registry(folder: Path) -> bool:
             f"    name: Campaign {number} ({campaign['campaign_type']})\n"
             f"    start: {campaign['start_date']:%Y-%m-%d}\n"
             f"    end: {campaign['end_date']:%Y-%m-%d}\n"
+            f"{compared.get(number, '')}"
             f"    parameters: {{campaign_id: {number}}}\n"
         )
     target.write_text("".join(lines), encoding="utf-8")
     return True
+
+
+def _compared(described: Sequence[dict[str, Any]]) -> dict[int, str]:
+    """Return the lines that compare a campaign with the latest of its type that began before."""
+    found = {}
+    for campaign in described:
+        before = [
+            (other["start_date"], -other["campaign_id"])
+            for other in described
+            if other["campaign_type"] == campaign["campaign_type"]
+            and other["start_date"] < campaign["start_date"]
+        ]
+        if before:
+            found[campaign["campaign_id"]] = f"    compared_with: CJ{-max(before)[1]:02}\n"
+    return found
 
 
 def sample_data() -> Path:

@@ -115,21 +115,23 @@ def open_staging(url: str) -> Staging:
     raise _unknown("ETL_ASSETS_STAGING", url, f"file:FOLDER or {S3_FORM}")
 
 
-def open_warehouse(url: str, password: str = "") -> Warehouse:
+def open_warehouse(url: str, password: str = "", readers: str = "") -> Warehouse:
     """Return the warehouse of a URL: `duckdb:///FILE` or `redshift://…`; errors as `open_registry`.
 
     Args:
         url: The URL.
         password: Of the URL's user, where the warehouse has one and the URL names no secret.
+        readers: Who may read the views, as ETL_ASSETS_READERS lists them; a file asks nobody.
     """
     from etl_assets.systems.warehouse_duckdb import DuckDBWarehouse
 
     if (file := _path(url, "duckdb:///")) is not None:
         return DuckDBWarehouse(file)
     if url.startswith("redshift://"):
+        from etl_assets.systems.redshift_readers import parse_readers
         from etl_assets.systems.warehouse_redshift import RedshiftWarehouse
 
-        return RedshiftWarehouse(url, lambda: password)
+        return RedshiftWarehouse(url, lambda: password, readers=parse_readers(readers))
     raise _unknown("ETL_ASSETS_WAREHOUSE", url, "duckdb:///FILE or redshift://USER@HOST/DATABASE")
 
 

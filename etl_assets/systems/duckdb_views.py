@@ -3,34 +3,44 @@
 import duckdb
 
 from etl_assets.core.datasets import Dataset
+from etl_assets.core.kept_views import View, changes, kept_views
 from etl_assets.core.manifest import Stage
+from etl_assets.core.reporting import Declared
 from etl_assets.core.reporting_views import (
     DEDUPLICATED,
     Overlaps,
     count_overlaps,
     read_overlaps,
-    reporting_views,
     view_name,
     view_names,
 )
 from etl_assets.core.sql import quote_identifier, quote_literal, quote_table
+from etl_assets.systems.duckdb_tables import table_columns
 
 _SCHEMA = "main"
 _HERE = "database_name = current_database() AND schema_name = 'main'"
 
 
-def keep_views(connection: duckdb.DuckDBPyConnection, stage: Stage) -> None:
-    """Make the views of the target table, or replace those that are not as they should be.
+def keep_views(
+    connection: duckdb.DuckDBPyConnection, stage: Stage, declared: Declared | None
+) -> None:
+    """Make the views of the target table, replace those that differ, drop those nobody declares.
 
     To be called in the load's transaction, so that readers have the old ones until it commits.
+
+    Raises:
+        WarehouseError: When the table has not the columns for one, or its name is taken.
     """
     found = connection.execute(f"SELECT view_name, sql FROM duckdb_views() WHERE {_HERE}")
     there = dict(found.fetchall())
-    columns = _columns(connection, stage.table)
-    for view in reporting_views(_SCHEMA, stage.table, columns, stage.primary_key):
-        if view.mark not in there.get(view.name, ""):
-            name = quote_table(_SCHEMA, view.name)
-            connection.execute(f"CREATE OR REPLACE VIEW {name} AS {view.select}")
+    kinds = table_columns(connection, stage.table)
+    needed = changes(stage, kept_views(_SCHEMA, stage, kinds, declared), there, declared)
+    for view in needed.make:
+        name = quote_table(_SCHEMA, view.name)
+        connection.execute(f"CREATE OR REPLACE VIEW {name} AS {view.select}")
+        _comment(connection, name, view)
+    for gone in needed.drop:
+        connection.execute(f"DROP VIEW {quote_table(_SCHEMA, gone)}")
     _copy_comments(connection, stage.table)
 
 
@@ -47,6 +57,14 @@ def overlaps(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> Overlap
     shown = _count(connection, once) if _columns(connection, once) else None
     counted = count_overlaps(_SCHEMA, dataset.table, dataset.primary_key)
     return read_overlaps(connection.execute(counted).fetchall(), shown)
+
+
+def _comment(connection: duckdb.DuckDBPyConnection, name: str, view: View) -> None:
+    connection.execute(f"COMMENT ON VIEW {name} IS {quote_literal(view.comment)}")
+    for column, text in view.comments.items():
+        connection.execute(
+            f"COMMENT ON COLUMN {name}.{quote_identifier(column)} IS {quote_literal(text)}"
+        )
 
 
 def _copy_comments(connection: duckdb.DuckDBPyConnection, table: str) -> None:

@@ -1,6 +1,6 @@
 """What `etl-assets doctor` asks Redshift: who are we, and may we do what a load does."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import psycopg2
@@ -10,6 +10,7 @@ from etl_assets.core.ledger import LEDGER, SCHEMA
 from etl_assets.systems.protocols import Check
 from etl_assets.systems.redshift_connect import RedshiftUrl
 from etl_assets.systems.redshift_errors import first_line
+from etl_assets.systems.redshift_readers import Reader, missing_readers
 from etl_assets.systems.redshift_tables import count, make_ledger
 
 
@@ -22,7 +23,10 @@ class _Question(NamedTuple):
 
 
 def check_warehouse(
-    connection: pg.connection, url: RedshiftUrl, sleep: Callable[[float], None]
+    connection: pg.connection,
+    url: RedshiftUrl,
+    readers: Sequence[Reader],
+    sleep: Callable[[float], None],
 ) -> list[Check]:
     """Return what a connection may do; a failed check does not stop the next."""
     questions = [
@@ -39,6 +43,14 @@ def check_warehouse(
             f"Let the user create the schema {SCHEMA}, or give it that schema and its tables.",
         ),
     ]
+    if readers:
+        questions.append(
+            _Question(
+                "readers of the views",
+                lambda: _find_readers(connection, readers),
+                "Create who is missing, or take it out of ETL_ASSETS_READERS.",
+            )
+        )
     found = [_ask(connection, question) for question in questions]
     return [*found, Check("COPY reads S3 as", ok=True, detail=url.iam_role)]
 
@@ -89,6 +101,14 @@ def _write_ledger(connection: pg.connection, sleep: Callable[[float], None]) -> 
         rows = count(cursor, f"SELECT count(*) FROM {LEDGER}")
     connection.rollback()
     return f"{rows:,} rows in {LEDGER}"
+
+
+def _find_readers(connection: pg.connection, readers: Sequence[Reader]) -> str:
+    with connection.cursor() as cursor:
+        missing = missing_readers(cursor, readers)
+    if missing:
+        raise LookupError(f"not there, or not shown to this user: {', '.join(missing)}")
+    return ", ".join(map(str, readers))
 
 
 def _row(connection: pg.connection, query: str, *parameters: object) -> tuple[object, ...]:

@@ -121,14 +121,14 @@ def run_ddl(
                 for statement in statements:
                     cursor.execute(statement)
         except psycopg2.Error as error:
-            if last or not _changed_meanwhile(error):
+            if last or not changed_meanwhile(error):
                 raise
             connection.rollback()
         else:
             return
 
 
-def _changed_meanwhile(error: psycopg2.Error) -> bool:
+def changed_meanwhile(error: psycopg2.Error) -> bool:
     """Return whether another session made, or replaced, what was asked for or looked at."""
     return (
         error.pgcode in _MADE_MEANWHILE

@@ -5,53 +5,100 @@ column. They are replaced and never dropped, so that no reader misses one and ri
 stay. Redshift keeps no comments for the columns of such a view.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import psycopg2
 import psycopg2.extensions as pg
 
 from etl_assets.core.datasets import Dataset
 from etl_assets.core.errors import WarehouseError
+from etl_assets.core.kept_views import changes, kept_views
 from etl_assets.core.manifest import Stage
+from etl_assets.core.orders import Order
+from etl_assets.core.redshift_sql import lock_mutexes
+from etl_assets.core.reporting import Declared
 from etl_assets.core.reporting_views import (
     DEDUPLICATED,
+    SHOWS,
     Overlaps,
     count_overlaps,
     read_overlaps,
-    reporting_views,
     view_name,
-    view_names,
 )
-from etl_assets.core.sql import quote_table
-from etl_assets.systems.redshift_errors import first_line
-from etl_assets.systems.redshift_tables import column_types, count, run_ddl, table_exists
+from etl_assets.core.sql import quote_literal, quote_table
+from etl_assets.systems.redshift_errors import attempts, first_line
+from etl_assets.systems.redshift_readers import Reader, grants
+from etl_assets.systems.redshift_tables import (
+    changed_meanwhile,
+    column_types,
+    count,
+    table_exists,
+)
 
 _NOT_REPLACED = {"42809", "42P16"}
 """The states of "it is no view" and "a view's columns cannot change"."""
 
+_UNDEFINED_OBJECT = "42704"
+"""The state of "there is no such role, group or user"."""
+
 
 def keep_views(
-    connection: pg.connection, schema: str, stage: Stage, sleep: Callable[[float], None]
+    connection: pg.connection,
+    schema: str,
+    order: Order,
+    readers: Sequence[Reader],
+    sleep: Callable[[float], None],
 ) -> None:
-    """Make the views of the target table, or replace those that are not as they should be.
+    """Make the views of an order's table, replace those that differ, drop those nobody declares.
 
-    To be called when the table is as the load wants it, before anything is published.
+    All of it in one transaction, in which also the readers get their rights. To be called when
+    the table is as the load wants it, before anything is published.
 
     Raises:
-        WarehouseError: When a view is there that cannot be replaced.
+        WarehouseError: When a view is there that cannot be replaced, the table has not the
+            columns for one, or there is no such reader.
     """
-    try:
-        run_ddl(connection, lambda: _needed(connection, schema, stage), sleep)
-    except psycopg2.Error as error:
-        if error.pgcode not in _NOT_REPLACED:
-            raise
-        names = ", ".join(quote_table(schema, name) for name in view_names(stage.table))
-        raise WarehouseError(
-            f"The load of {stage.dataset} for campaign {stage.campaign_key} could not replace a"
-            f" view of {stage.table}: {first_line(error)}; nothing was loaded.",
-            f"Look at {names}: drop the one that is not ours or has other columns, and refresh"
-            " again; its readers then need their rights again.",
-        ) from error
+    stage = order.loaded
+    if stage is None:
+        return
+    for last in attempts(sleep):
+        try:
+            with connection, connection.cursor() as cursor:
+                if not _statements(cursor, schema, stage, order.declared, readers):
+                    return
+            with connection, connection.cursor() as cursor:
+                # In turns, and looked at again: another load may have made them meanwhile.
+                cursor.execute(lock_mutexes([stage.table]))
+                for statement in _statements(cursor, schema, stage, order.declared, readers):
+                    cursor.execute(statement)
+        except psycopg2.Error as error:
+            if not last and changed_meanwhile(error):
+                continue
+            raise _refused(error, schema, stage, readers) or error from error
+        else:
+            return
+
+
+def _refused(
+    error: psycopg2.Error, schema: str, stage: Stage, readers: Sequence[Reader]
+) -> WarehouseError | None:
+    """Return our error when it is known what is wrong."""
+    what = f"The load of {stage.dataset} for campaign {stage.campaign_key}"
+    if error.pgcode == _UNDEFINED_OBJECT and readers:
+        return WarehouseError(
+            f"{what} could not grant the views of {stage.table} to"
+            f" {', '.join(map(str, readers))}: {first_line(error)}; nothing was loaded.",
+            "Create who is missing, or take it out of ETL_ASSETS_READERS.",
+        )
+    if error.pgcode not in _NOT_REPLACED:
+        return None
+    names = ", ".join(quote_table(schema, view_name(stage.table, kind)) for kind in SHOWS)
+    return WarehouseError(
+        f"{what} could not replace a view of {stage.table}: {first_line(error)}; nothing was"
+        " loaded.",
+        f"Look at {names}: drop the one that is not ours or has other columns, and refresh"
+        " again; its readers then need their rights again.",
+    )
 
 
 def overlaps(connection: pg.connection, schema: str, dataset: Dataset) -> Overlaps:
@@ -92,15 +139,31 @@ def other_columns(connection: pg.connection, table: str, view: str) -> tuple[boo
     return True, "a late-binding view takes other columns"
 
 
-def _needed(connection: pg.connection, schema: str, stage: Stage) -> list[str]:
-    with connection.cursor() as cursor:
-        columns = column_types(cursor, schema, stage.table)
-        cursor.execute("SELECT viewname, definition FROM pg_views WHERE schemaname = %s", [schema])
-        there = dict(cursor.fetchall())
-    connection.rollback()
-    return [
-        f"CREATE OR REPLACE VIEW {quote_table(schema, view.name)} AS {view.select}"
-        " WITH NO SCHEMA BINDING"
-        for view in reporting_views(schema, stage.table, list(columns), stage.primary_key)
-        if view.mark not in there.get(view.name, "")
-    ]
+def _statements(
+    cursor: pg.cursor,
+    schema: str,
+    stage: Stage,
+    declared: Declared | None,
+    readers: Sequence[Reader],
+) -> list[str]:
+    """Return what makes the views what they are to be; nothing when they are."""
+    kinds = column_types(cursor, schema, stage.table)
+    cursor.execute("SELECT viewname, definition FROM pg_views WHERE schemaname = %s", [schema])
+    there = dict(cursor.fetchall())
+    table = [stage.table] if declared and declared.table_read and readers else []
+    granted = [*map(str, readers), *table]
+    views = kept_views(schema, stage, kinds, declared, granted)
+    needed = changes(stage, views, there, declared)
+    if not needed:
+        return []
+    made = []
+    for view in needed.make:
+        name = quote_table(schema, view.name)
+        made += [
+            f"CREATE OR REPLACE VIEW {name} AS {view.select} WITH NO SCHEMA BINDING",
+            f"COMMENT ON VIEW {name} IS {quote_literal(view.comment)}",
+        ]
+    made += [f"DROP VIEW {quote_table(schema, name)}" for name in needed.drop]
+    if not readers:
+        return made
+    return made + grants(cursor, schema, [*(view.name for view in views), *table], readers)

@@ -239,7 +239,7 @@ def _replace(
 ) -> tuple[int, int]:
     """Put the staged records in the place of the slice; return their number, and of those gone."""
     tables.prepare_table(connection, stage)
-    views.keep_views(connection, stage)
+    views.keep_views(connection, stage, order.declared)
     target, key = quote_table("main", stage.table), [stage.campaign_key]
     mine = f"SELECT count(*) FROM {target} WHERE campaign_key = ?"
     replaced = tables.count(connection, mine, key)

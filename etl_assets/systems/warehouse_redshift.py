@@ -39,6 +39,7 @@ from etl_assets.systems.redshift_connect import RedshiftUrl, connect
 from etl_assets.systems.redshift_errors import explain, is_connection_lost
 from etl_assets.systems.redshift_load_error import describe_load_error, find_load_error
 from etl_assets.systems.redshift_publish import Publisher
+from etl_assets.systems.redshift_readers import Reader
 from etl_assets.systems.staging import prove_parts
 from etl_assets.systems.telemetry import span
 
@@ -49,6 +50,7 @@ class RedshiftWarehouse:
     Args:
         url: `redshift://user@host:5439/database?iam_role=…`; see `RedshiftUrl`.
         password: Returns the password when a connection needs it.
+        readers: Who gets the right to read the views.
         patience_seconds: How long a statement of a publishing transaction may take, with its
             wait for other loads of the table.
         sleep: Pauses between attempts.
@@ -59,11 +61,13 @@ class RedshiftWarehouse:
         url: str,
         password: Callable[[], str],
         *,
+        readers: Sequence[Reader] = (),
         patience_seconds: float = 600.0,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.url = RedshiftUrl.parse(url)
         self._password = password
+        self._readers = tuple(readers)
         self._patience_seconds = patience_seconds
         self._sleep = sleep
 
@@ -85,9 +89,11 @@ class RedshiftWarehouse:
                 tables.check_fit(connection, self.url.schema, stage, what)
                 copied = self._copy(connection, stage, staging, what, number) if stage.parts else 0
                 prove_load(stage, copied)
-            for stage in loaded.values():
+            for number, stage in loaded.items():
                 tables.fit_table(connection, self.url.schema, stage, what, self._sleep)
-                views.keep_views(connection, self.url.schema, stage, self._sleep)
+                views.keep_views(
+                    connection, self.url.schema, orders[number], self._readers, self._sleep
+                )
 
             def publish(cursor: pg.cursor) -> list[Load]:
                 if done := tables.rows_of_orders(cursor, orders):
@@ -150,7 +156,7 @@ class RedshiftWarehouse:
 
         try:
             with self._connected("The check of the warehouse") as connection:
-                return check_warehouse(connection, self.url, self._sleep)
+                return check_warehouse(connection, self.url, self._readers, self._sleep)
         except EtlError as error:
             return [Check("reachable", ok=False, detail=error.message, remedy=error.remedy)]
 

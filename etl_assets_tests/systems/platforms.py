@@ -59,7 +59,7 @@ class Platform(ABC):
     def load(self, staged: Stage) -> Load:
         """Load what was staged."""
         staging = self.settings().open_staging()
-        return commit_load(self.warehouse, staged, staging)
+        return commit_load(self.warehouse, staged, staging, self.dataset)
 
     def prune(self, key: str) -> Load:
         """Remove a key's slice."""

@@ -5,12 +5,11 @@ from dataclasses import dataclass, replace
 
 from etl_assets.core.columns import LOAD_COLUMNS
 from etl_assets.core.datasets import Dataset
-from etl_assets.core.lineage.graph import RECORDS, Edge, Graph, How, Kind, Node
+from etl_assets.core.lineage.graph import RECORDS, Edge, Graph, How, Node
 from etl_assets.core.lineage.query import query_lineage
 from etl_assets.core.lineage.relations import Origins
 from etl_assets.core.lineage.rules import CAMPAIGNS, Walk
-from etl_assets.core.reporting_views import BY_CAMPAIGN, DEDUPLICATED, view_name
-from etl_assets.core.rules.expressions import nearest
+from etl_assets.core.lineage.views import misfits, view_edges
 from etl_assets.core.rules.rule_set import RuleSet
 
 _KEY = "campaign_key"
@@ -116,31 +115,19 @@ def _made(dataset: Dataset, rules: RuleSet, names: Sequence[str], *, whole: bool
     for rule in rules.rules:
         walk.apply(rule)
     columns = [*walk.columns, *LOAD_COLUMNS]
-    edges = [*walk.edges, *_table(dataset, walk.columns, walk.records), *_readers(dataset, columns)]
+    edges = [
+        *walk.edges,
+        *_table(dataset, walk.columns, walk.records),
+        *view_edges(dataset, columns),
+    ]
     used = {edge.before for edge in edges if edge.before.kind == "extract"}
     lazy = sorted(n.column for n in used if n.place == dataset.name)
     return _Made(
         tuple(dict.fromkeys(edges)),
         tuple(walk.alone),
         tuple(name for name in lazy if name not in (RECORDS, *names)),
-        tuple(_misfits(dataset, columns)),
+        tuple(misfits(dataset, columns)),
     )
-
-
-def _misfits(dataset: Dataset, columns: Sequence[str]) -> Iterator[str]:
-    """Yield what readers name that is not there."""
-    for reader in dataset.readers:
-        for name in reader.columns:
-            if name not in columns:
-                yield (
-                    f"the reader {reader.name} uses the column `{name}`, which the table has not"
-                    f"{nearest(name, columns) or '.'}"
-                )
-        if reader.reads == DEDUPLICATED and not set(dataset.primary_key) <= set(columns):
-            yield (
-                f"the reader {reader.name} reads the view {reader.place(dataset.table)}, which is"
-                " not there: rules leave out a column of the primary key."
-            )
 
 
 def _extract(dataset: Dataset, columns: Mapping[str, Origins], records: Origins) -> Iterator[Edge]:
@@ -165,23 +152,3 @@ def _table(dataset: Dataset, columns: Mapping[str, Node], records: Node) -> Iter
         yield Edge(node, Node("table", dataset.table, name))
     yield Edge(records, Node("table", dataset.table, RECORDS))
     yield Edge(Node("parameter", CAMPAIGNS, _KEY), Node("table", dataset.table, _KEY))
-
-
-def _readers(dataset: Dataset, columns: Sequence[str]) -> Iterator[Edge]:
-    """Yield the edges to the views, and to those who read them."""
-    for kind in (BY_CAMPAIGN, DEDUPLICATED):
-        if kind == DEDUPLICATED and not set(dataset.primary_key) <= set(columns):
-            continue
-        view = view_name(dataset.table, kind)
-        for name in (*columns, RECORDS):
-            yield Edge(Node("table", dataset.table, name), Node("view", view, name))
-        if kind == DEDUPLICATED:
-            for name in (_KEY, *dataset.primary_key):
-                yield Edge(Node("table", dataset.table, name), Node("view", view, RECORDS),
-                           "decides", "shows each record once")  # fmt: skip
-    for reader in dataset.readers:
-        place, node = reader.place(dataset.table), Node("reader", reader.name, RECORDS)
-        read: Kind = "table" if reader.reads == "table" else "view"
-        for name in reader.columns or columns:
-            yield Edge(Node(read, place, name), node)
-        yield Edge(Node(read, place, RECORDS), node, "decides")

@@ -89,6 +89,8 @@ CREATE VIEW pg_catalog.stv_db_isolation_level AS
         CASE current_setting('redshift.isolation') WHEN 'snapshot' THEN 'Snapshot Isolation'
              ELSE 'Serializable' END AS isolation_level
     FROM pg_database WHERE NOT datistemplate;
+CREATE VIEW pg_catalog.svv_roles AS
+    SELECT oid AS role_id, rolname AS role_name FROM pg_roles WHERE NOT rolcanlogin;
 CREATE VIEW pg_catalog.svv_transactions AS
     SELECT a.usename AS txn_owner, a.datname AS txn_db, 0::bigint AS xid, l.pid,
         a.xact_start AT TIME ZONE 'UTC' AS txn_start, l.mode AS lock_mode,
@@ -96,7 +98,7 @@ CREATE VIEW pg_catalog.svv_transactions AS
     FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
     WHERE a.datname = current_database() AND l.locktype IN ('relation', 'transactionid');
 GRANT SELECT ON svv_transactions, stl_load_errors, stl_loaderror_detail, sys_load_error_detail, sys_load_history,
-    pg_table_def, svv_table_info, svv_columns, stv_db_isolation_level TO public;
+    pg_table_def, svv_table_info, svv_columns, svv_roles, stv_db_isolation_level TO public;
 
 CREATE FUNCTION pg_catalog.getdate() RETURNS timestamp LANGUAGE sql STABLE AS
     $$ SELECT date_trunc('second', statement_timestamp() AT TIME ZONE 'UTC') $$;
@@ -134,6 +136,13 @@ BEGIN
     EXECUTE format('COMMENT ON VIEW %s IS %L', name, 'late-binding: ' || query);
     EXECUTE format('ALTER VIEW %s OWNER TO %s', name, owner);
     UPDATE pg_class SET relacl = rights WHERE oid = to_regclass(name);
+END $$;
+CREATE TABLE redshift_standin.view_comments (name text, comment text);
+CREATE FUNCTION redshift_standin.comment_late_view(name text, comment text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN  -- of a late-binding view beside it, since its text is its comment here
+    DELETE FROM redshift_standin.view_comments v WHERE v.name = $1;
+    INSERT INTO redshift_standin.view_comments VALUES ($1, $2);
 END $$;
 CREATE FUNCTION redshift_standin.create_late_view(name text, query text, replaces boolean)
 RETURNS void LANGUAGE plpgsql AS $$

@@ -25,7 +25,7 @@ from etl_assets_tests.standins.redshift.keywords import (
     STATEMENTS,
 )
 from etl_assets_tests.standins.redshift.late_views import create_late_view, is_late_view
-from etl_assets_tests.standins.redshift.lexer import Statement
+from etl_assets_tests.standins.redshift.lexer import Edits, Statement
 from etl_assets_tests.standins.redshift.rules import rewrite, top_level_word
 
 _COPY_FUNCTIONS = ("pg_last_copy_count", "pg_last_copy_id")
@@ -246,6 +246,29 @@ def _maintain(statement: Statement) -> Plan:
     return Plan(f"{word} {table_name(cursor) if named else ''}")
 
 
+def _comment(statement: Statement) -> Plan:
+    """Rewrite COMMENT ON VIEW, whose views keep their text where PostgreSQL keeps comments."""
+    cursor = Cursor(statement.tokens[1:])
+    if not (cursor.take_word("ON") and cursor.take_word("VIEW")):
+        return Plan(statement.text)
+    name = table_name(cursor)
+    if not cursor.take_word("IS"):
+        raise cursor.fail()
+    call = f"redshift_standin.comment_late_view('{name}', {cursor.take().text})"
+    return Plan(
+        f"DO $redshift_standin$ BEGIN PERFORM {call}; END $redshift_standin$", tag="COMMENT"
+    )
+
+
+def _grant(statement: Statement) -> Plan:
+    """Leave out the word ROLE before a name, which PostgreSQL does not have there."""
+    edits = Edits(statement.text)
+    for token in statement.tokens[1:]:
+        if token.is_word("ROLE"):
+            edits.replace(token.start, token.end, "")
+    return Plan(edits.apply())
+
+
 _HANDLERS = {
     "INSERT": _insert,
     "UPDATE": _update,
@@ -257,6 +280,9 @@ _HANDLERS = {
     "CREATE": _create,
     "ALTER": _alter,
     "DROP": _drop,
+    "COMMENT": _comment,
+    "GRANT": _grant,
+    "REVOKE": _grant,
     "VACUUM": _maintain,
     "ANALYZE": _maintain,
 }
