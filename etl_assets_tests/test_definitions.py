@@ -34,7 +34,11 @@ BEHIND = {
     f"{dataset}/{dataset}_{view}"
     for dataset in ("campaign_sales", "campaign_redemptions")
     for view in ("by_campaign", "deduplicated")
-} | {f"reader/{name}" for name in ("campaign-sales", "coupon-response", "sales-of-the-season")}
+} | {
+    "campaign_sales/campaign_sales_season_to_date", "campaign_sales/campaign_sales_season_over_season",
+    "reader/campaign-sales", "reader/coupon-response", "reader/sales-of-the-season",
+    "reader/season-comparison",
+}  # fmt: skip
 SOURCES = (
     "campaign_descriptions", "campaign_households", "coupon_redemptions", "coupons",
     "demographics", "displays", "household_profile", "price_list", "products", "store_targets",

@@ -9,7 +9,7 @@ import pytest
 
 from etl_assets.core.errors import DocumentError, EtlError
 from etl_assets.core.lineage.build import build_graph
-from etl_assets.core.lineage.graph import RECORDS, Graph, Node
+from etl_assets.core.lineage.graph import RECORDS, Graph, Kind, Node
 from etl_assets.core.lineage.search import find
 from etl_assets.core.lineage.story import story
 from etl_assets.core.rules.versions import read_rules
@@ -36,9 +36,9 @@ def graph() -> Graph:
     return build_graph(Settings().datasets, {"campaign_sales": read_rules(text, "campaign_sales")})
 
 
-def at_source(graph: Graph, table: str, column: str) -> dict[str, str]:
+def at_source(graph: Graph, table: str, column: str, kind: Kind = "table") -> dict[str, str]:
     """Return the columns of the source that a table's column depends on, each with how."""
-    found = graph.upstream([Node("table", table, column)])
+    found = graph.upstream([Node(kind, table, column)])
     return {node.title: how for node, how in found.items() if node.kind == "source"}
 
 
@@ -105,13 +105,67 @@ def reached(graph: Graph, node: Node) -> dict[str, dict[str, str]]:
 def test_what_breaks_is_told_up_to_the_readers(graph: Graph) -> None:
     found = reached(graph, Node("source", "transactions", "sales_value"))
     both = {"sales_value": "value", "list_value": "value", RECORDS: "checks"}
+    to_date, over_season = (
+        found.pop(f"campaign_sales_season_{kind}") for kind in ("to_date", "over_season")
+    )
+    assert {name for name, how in to_date.items() if how == "value"} == {
+        "sales_value", "sales_value_to_date", "list_value", "list_value_to_date",
+    }  # fmt: skip
+    assert over_season["compared_sales_value_to_date"] == "value"
+    assert over_season["sales_value_to_date_difference"] == "value"
+    assert "quantity" not in over_season
     assert found == {
         "campaign_sales": both,
         "campaign_sales_by_campaign": both,
         "campaign_sales_deduplicated": both,
         "campaign-sales": {RECORDS: "value"},
         "sales-of-the-season": {RECORDS: "value"},
+        "season-comparison": {RECORDS: "value"},
     }
+
+
+@pytest.mark.parametrize(
+    ("column", "sources"),
+    [
+        ("sales_value_to_date", {"transactions.sales_value": "value", "transactions.sold_at": "decides"}),
+        ("brand_type", {"products.brand": "value", "products.product_id": "decides",
+                        "transactions.product_id": "decides"}),
+    ],
+)  # fmt: skip
+def test_a_column_of_a_view_over_days_comes_from(
+    graph: Graph, column: str, sources: dict[str, str]
+) -> None:
+    for kind in ("to_date", "over_season"):
+        view = f"campaign_sales_season_{kind}"
+        assert at_source(graph, view, column, kind="view") == sources
+
+
+def test_what_a_campaign_is_compared_with_reaches_the_view_beside_the_earlier_season(
+    graph: Graph,
+) -> None:
+    found = reached(graph, Node("parameter", "campaigns", "compared_with"))
+    assert set(found) == {"campaign_sales_season_over_season", "season-comparison"}
+    shown = found["campaign_sales_season_over_season"]
+    assert (shown["compared_with"], shown["compared_sales_value"]) == ("value", "decides")
+    assert "sales_value" not in shown
+
+
+def test_reports_that_name_a_column_which_is_not_there_are_said(small: Small) -> None:
+    small.write_dataset(
+        DATASET.replace("query:", "reporting: {day: sold_onn}\nquery:")
+        + "readers:\n  - {name: weekly, reads: season_to_date, columns: [records_to_dat]}\n"
+    )
+    missing, unread = read_graph(small.settings()).notes
+    assert missing.endswith("`sold_onn`, which the table has not; did you mean `sold_on`?")
+    assert "reads the view sales_season_to_date, which is not there: rules leave out" in unread
+    small.write_dataset(
+        DATASET.replace("query:", "reporting: {day: sold_on}\nquery:")
+        + "readers:\n  - {name: weekly, reads: season_to_date, columns: [records_to_dat]}\n"
+    )
+    (note,) = read_graph(small.settings()).notes
+    assert note.endswith(
+        "`records_to_dat`, which the view has not; did you mean `records_to_date`?"
+    )
 
 
 def test_a_column_that_only_decides_about_records_reaches_every_reader_of_them(

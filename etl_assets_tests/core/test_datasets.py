@@ -93,6 +93,27 @@ def test_a_name_that_is_no_folder_and_identifier_is_refused(name: str) -> None:
         ("columns: {A: {type: text}}", "columns.A"),
         ("max_rejected: -1", "max_rejected"),
         ("table: 'a b'", "table"),
+        (
+            "reporting: {day: d, mesures: [m]}",
+            "reporting.mesures` is not a known field; did you mean `measures",
+        ),
+        ("reporting: {measures: [m]}", "reporting.day` is missing"),
+        ("reporting: {day: d, measures: [m, m]}", "reporting`: `m` stands twice"),
+        ("reporting: {day: d, dimensions: [d]}", "reporting`: `d` stands twice"),
+        ("reporting: {day: loaded_at}", "reporting`: `loaded_at` is a column of the load, not of"),
+        (
+            "reporting: {day: d, dimensions: [day_number]}",
+            "reporting`: a view would have two columns `day_number`",
+        ),
+        (
+            "reporting: {day: d, measures: [a, a_to_date]}",
+            "reporting`: a view would have two columns `a_to_date`",
+        ),
+        (
+            "reporting: {day: d, measures: [a, compared_a]}",
+            "reporting`: a view would have two columns `compared_a`",
+        ),
+        (f"reporting: {{day: d, measures: [{'m' * 45}]}}", "reporting`: a view's column `mmmm"),
     ],
 )
 def test_a_bad_field_is_refused_with_its_name(more: str, field: str) -> None:
@@ -128,6 +149,31 @@ def test_two_datasets_cannot_share_a_name_or_a_table() -> None:
         index_datasets([("a", one), ("b", other)])
 
 
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (
+            "reporting: {day: d}\ncolumns: {d: {type: timestamp}}",
+            "`reporting`: `day: d` is a timestamp in `columns`, and must be a date",
+        ),
+        (
+            "reporting: {day: d, measures: [m]}\ncolumns: {m: {type: varchar(3)}}",
+            "`reporting`: the measure `m` is a varchar(3) in `columns`, and must be a number",
+        ),
+        (
+            "readers: [{name: r, reads: season_to_date}]",
+            "the reader `r` reads `season_to_date`, a view that is there only with `reporting`",
+        ),
+    ],
+)
+def test_reports_that_need_what_is_not_there_are_refused(more: str, said: str) -> None:
+    with pytest.raises(DocumentError) as caught:
+        dataset(more=more)
+    assert said in str(caught.value)
+    right = "reporting: {day: d, measures: [m]}\ncolumns: {d: {type: date}, m: {type: real}}"
+    assert dataset(more=right).reporting is not None
+
+
 @pytest.mark.parametrize("table", ["sales_by_campaign", "sales_deduplicated"])
 def test_a_table_may_not_have_the_name_of_another_datasets_view(table: str) -> None:
     one, other = dataset(), dataset(name="other", more=f"table: {table}\n")
@@ -135,6 +181,10 @@ def test_a_table_may_not_have_the_name_of_another_datasets_view(table: str) -> N
         with pytest.raises(DocumentError, match=f"both need the name `{table}`"):
             index_datasets(documents)
     assert index_datasets([("a", one), ("b", dataset(name="sales_by_week"))])
+    days = dataset(name="sales_season_to_date")
+    assert index_datasets([("a", one), ("b", days)])
+    with pytest.raises(DocumentError, match="both need the name `sales_season_to_date`"):
+        index_datasets([("a", dataset(more="reporting: {day: d}\n")), ("b", days)])
 
 
 def test_the_packaged_datasets_are_valid() -> None:

@@ -78,6 +78,17 @@ def test_an_instant_needs_the_seasons_that_cover_it_in_their_own_zones() -> None
         ("start: 2017-03-01, end: 2017-05-31, datasets: [sale]", "did you mean `sales`"),
         ("start: 2017-03-01, end: 2017-05-31, parameters: {limit: [1]}", "parameters"),
         ("start: 2017-03-01, end: 2017-05-31, 1: 2", "`1`"),
+        ("start: 2017-06-01, end: 2017-06-02, compared_with: BAD", "is the campaign itself"),
+        ("start: 2017-06-01, end: 2017-06-02, compared_with: SP71", "did you mean `SP17`"),
+        ("start: 2017-06-01, end: 2017-06-02, compared_with: sp17", "no campaign has the key sp17"),
+        (
+            "start: 2017-03-01, end: 2017-06-02, compared_with: SP17",
+            "`compared_with`: the season of SP17 begins on 2017-03-01, which is not before 2017-03-01",
+        ),
+        (
+            "start: 2017-06-01, end: 2017-06-02, compared_with: 'a b'",
+            "`compared_with`: 'a b' is not a campaign key",
+        ),
     ],
 )
 def test_a_bad_campaign_stops_only_itself_and_names_line_and_field(item: str, problem: str) -> None:
@@ -89,6 +100,14 @@ def test_a_bad_campaign_stops_only_itself_and_names_line_and_field(item: str, pr
     assert registry.due_on(DAY) == ["SP17", "SU17"]
     with pytest.raises(PermanentError, match="Campaign BAD cannot be refreshed"):
         registry.campaign("BAD")
+
+
+def test_a_campaign_may_be_compared_with_one_that_has_a_problem_of_its_own() -> None:
+    """One bad entry stops one key."""
+    registry = campaigns(
+        f"{SUMMER}, compared_with: BAD", "key: BAD, start: never, end: 2017-05-31", SPRING
+    )
+    assert registry.campaign("SU17").compared_with == "BAD"
 
 
 def test_a_key_that_is_not_there_is_an_error_with_the_next_action() -> None:

@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from etl_assets.core.errors import RegistryError
-from etl_assets.core.registry_items import Stored, from_stored, to_stored
+from etl_assets.core.registry_items import Stored, from_stored, registry_of, to_stored
 from etl_assets.core.registry_push import Change, Seen, after, digest, plan_push
 
 SCALARS = (
@@ -41,6 +41,25 @@ def marked(value: object) -> bool:
     if isinstance(value, dict):
         return set(value) == {"float"} or any(marked(item) for item in value.values())
     return isinstance(value, list) and any(marked(item) for item in value)
+
+
+def test_a_comparison_that_cannot_be_stops_its_campaign_alone_and_names_the_item() -> None:
+    seasons = {
+        "SP17": {"start": "2017-03-01", "end": "2017-05-31"},
+        "SU17": {"start": "2017-05-15", "end": "2017-08-31", "compared_with": "SP17"},
+        "AU17": {"start": "2017-09-01", "end": "2017-11-30", "compared_with": "WI17"},
+        "WI16": {"start": "2016-12-01", "end": "2017-02-28", "compared_with": "SU17"},
+    }
+    stored = [Stored(f"CAMPAIGN#{key}", document) for key, document in seasons.items()]
+    found = registry_of(stored, ["sales"], "the table")
+    assert sorted(found.campaigns) == ["SP17", "SU17"]
+    assert found.campaigns["SU17"].compared_with == "SP17"
+    assert found.problems == {
+        "AU17": "item CAMPAIGN#AU17 of the table: `compared_with`: no campaign has the key WI17"
+        "; did you mean `WI16`?",
+        "WI16": "item CAMPAIGN#WI16 of the table: `compared_with`: the season of SU17 begins on"
+        " 2017-05-15, which is not before 2016-12-01",
+    }
 
 
 @given(DOCUMENTS)

@@ -1,12 +1,16 @@
 """The views on Redshift: their readers keep their rights, and they are in no load's way."""
 
 import contextlib
+from collections.abc import Iterator
 
 import psycopg2
 import psycopg2.extensions as pg
 import pytest
 
-from etl_assets.core.errors import WarehouseError
+from etl_assets.core.errors import PermanentError, WarehouseError
+from etl_assets.systems.redshift_readers import parse_readers
+from etl_assets.systems.warehouse_redshift import RedshiftWarehouse
+from etl_assets_tests.commits import commit_load
 from etl_assets_tests.small import DATASET, Small
 from etl_assets_tests.systems.platforms import RedshiftPlatform
 from etl_assets_tests.systems.redshift_server import Redshift
@@ -78,3 +82,100 @@ def test_what_cannot_be_replaced_by_a_view_stops_the_load_before_it_is_published
     assert platform.warehouse.loads() == []
     platform.redshift.run(f"DROP {kind} sales_by_campaign")
     assert platform.refresh().records == 14
+
+
+REPORTING = "reporting: {day: sold_on, measures: [amount]}\n"
+EVERY_VIEW = (
+    "sales_by_campaign", "sales_deduplicated", "sales_season_over_season", "sales_season_to_date",
+)  # fmt: skip
+
+
+@pytest.fixture
+def reader(redshift: Redshift) -> Iterator[pg.connection]:
+    """A connection of a user who is in the role `analysts` and has no other right."""
+    redshift.run(
+        "DROP USER IF EXISTS analyst",
+        "CREATE ROLE analysts",
+        f"CREATE USER analyst PASSWORD '{PASSWORD}'",
+        "GRANT ROLE analysts TO analyst",
+    )
+    dsn = pg.make_dsn(redshift.standin.dsn, user="analyst", password=PASSWORD)
+    with contextlib.closing(psycopg2.connect(dsn)) as connection:
+        connection.autocommit = True
+        yield connection
+    redshift.clean()
+    redshift.run(
+        "REVOKE ALL ON SCHEMA public FROM ROLE analysts", "DROP USER analyst", "DROP ROLE analysts"
+    )
+
+
+def granting(redshift: Redshift, readers: str) -> RedshiftWarehouse:
+    return RedshiftWarehouse(
+        redshift.url, redshift.password, readers=parse_readers(readers), sleep=lambda _: None
+    )
+
+
+def test_a_reader_reads_every_view_and_nothing_else(
+    platform: RedshiftPlatform, reader: pg.connection
+) -> None:
+    document = DATASET.replace("query:", f"{REPORTING}query:")
+    platform.small.write_dataset(document)
+    staging, warehouse = (
+        platform.settings().open_staging(),
+        granting(platform.redshift, "role:analysts"),
+    )
+    commit_load(warehouse, platform.chain.stage(), staging, platform.dataset)
+    with reader.cursor() as cursor:
+        for view in EVERY_VIEW:
+            cursor.execute(f"SELECT count(*) FROM public.{view}")
+            assert cursor.fetchone() != (0,)
+        for refused in (
+            "SELECT * FROM public.sales",
+            "SELECT * FROM etl_assets.loads",
+            "DELETE FROM public.sales_by_campaign",
+            "DROP VIEW public.sales_by_campaign",
+            "CREATE OR REPLACE VIEW public.sales_deduplicated AS SELECT 1 AS n WITH NO SCHEMA BINDING",
+            "CREATE TABLE etl_assets.mine (n int)",
+        ):
+            with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+                cursor.execute(refused)
+        # Who reads the table itself, as somebody's document says, gets that, too; the rights of
+        # a view stay when it is replaced.
+        platform.small.write_dataset(f"{document}readers:\n  - {{name: raw, reads: table}}\n")
+        commit_load(warehouse, platform.chain.stage(), staging, platform.dataset)
+        for relation in ("sales", *EVERY_VIEW):
+            cursor.execute(f"SELECT count(*) FROM public.{relation}")
+
+
+def test_views_say_what_they_show(platform: RedshiftPlatform) -> None:
+    platform.small.write_dataset(f"description: One record per sale.\n{DATASET}")
+    platform.refresh()
+    # The stand-in keeps a late-binding view's text where PostgreSQL keeps its comment.
+    said = dict(platform.query("SELECT name, comment FROM redshift_standin.view_comments"))
+    assert said['"public"."sales_by_campaign"'] == (
+        "One record per sale. A record once per campaign that has it."
+    )
+
+
+def test_a_reader_who_is_not_there_stops_the_load_and_is_named_by_the_check(
+    platform: RedshiftPlatform,
+) -> None:
+    warehouse = granting(platform.redshift, "user:awsuser, role:nobodys, group:nor-this")
+    with pytest.raises(WarehouseError, match=r'could not grant the views.*role "nobodys" does'):
+        commit_load(warehouse, platform.chain.stage(), platform.settings().open_staging())
+    assert platform.warehouse.loads() == []
+    found = {check.name: check for check in warehouse.check()}["readers of the views"]
+    assert (found.ok, found.detail) == (
+        False, "not there, or not shown to this user: role:nobodys, group:nor-this",
+    )  # fmt: skip
+    assert "ETL_ASSETS_READERS" in found.remedy
+    assert granting(platform.redshift, "user:awsuser").check()[-2].ok
+
+
+@pytest.mark.parametrize("text", ["analysts", "role:", "owner:x", 'role:a"b', "role:50%"])
+def test_what_names_no_reader_is_refused(text: str) -> None:
+    with pytest.raises(PermanentError, match=r"ETL_ASSETS_READERS has .* names no reader"):
+        parse_readers(text)
+    assert [str(one) for one in parse_readers("role:a, group:b,user:IAM:c,")] == [
+        "role:a", "group:b", "user:IAM:c",
+    ]  # fmt: skip

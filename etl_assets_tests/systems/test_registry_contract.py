@@ -51,7 +51,7 @@ def test_it_says_exactly_what_its_documents_say(fill: Fill, small: Small) -> Non
         "    end: 2017-05-31\n    time_zone: Asia/Tokyo\n    paused: true\n    datasets: [sales]\n"
         "    parameters: {a: 1, b: 1.0, c: 0.1, d: -0.0, e: 1.0e-200, f: 9223372036854775807,\n"
         "      g: null, h: true, i: '', j: '1.0', k: 12345678.125}\n"
-        "  - {key: SU17, start: 2017-03-01, end: 2017-03-01, datasets: []}\n"
+        "  - {key: SU17, start: 2017-03-02, end: 2017-03-02, datasets: [], compared_with: SP17}\n"
     )
     small.write_calendar("calendar: {2017-12-26: [SU17, SP17, SU17]}")
     small.write_rules(

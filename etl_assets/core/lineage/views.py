@@ -67,12 +67,13 @@ def misfits(dataset: Dataset, columns: Sequence[str]) -> Iterator[str]:
                 f"the reader {reader.name} reads the view {reader.place(dataset.table)}, which is"
                 " not there: rules leave out a column that it is made of."
             )
+            continue
         for name in reader.columns:
-            if name not in (columns if there is None else there):
+            if name not in there:
                 what = "view" if reader.reads in DAY_COLUMNS else "table"
                 yield (
                     f"the reader {reader.name} uses the column `{name}`, which the {what} has not"
-                    f"{nearest(name, there or columns) or '.'}"
+                    f"{nearest(name, there) or '.'}"
                 )
 
 
@@ -99,14 +100,14 @@ def _over_days(dataset: Dataset, reporting: Reporting, kind: str) -> Iterator[Ed
             yield Edge(table(name), shown)
         for part in _OF_CAMPAIGNS.get(name, ()):
             yield Edge(Node("parameter", CAMPAIGNS, part), shown)
-        if summed in reporting.measures:
-            yield Edge(table(summed), shown, "value", "summed by day")
         if summed:
+            made_of = table(summed) if summed in reporting.measures else table(RECORDS)
+            yield Edge(made_of, shown, "value", "summed by day")
             yield Edge(table(reporting.day), shown, "decides", "on which day it counts")
-            yield Edge(table(RECORDS), shown, "decides")
         if summed and (name.startswith("compared_") or name.endswith("_difference")):
             yield Edge(Node("parameter", CAMPAIGNS, "compared_with"), shown, "decides")
     records = Node("view", view, RECORDS)
+    yield Edge(table(RECORDS), records, "decides")
     for name in (_KEY, *reporting.dimensions):
         yield Edge(table(name), records, "decides", "a row for each day of it")
     for part in ("start", "end"):

@@ -138,6 +138,7 @@ BEGIN
     UPDATE pg_class SET relacl = rights WHERE oid = to_regclass(name);
 END $$;
 CREATE TABLE redshift_standin.view_comments (name text, comment text);
+GRANT SELECT ON redshift_standin.view_comments TO public;
 CREATE FUNCTION redshift_standin.comment_late_view(name text, comment text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN  -- of a late-binding view beside it, since its text is its comment here
