@@ -74,7 +74,7 @@ class _Reader:
             BadFileError: When the file ends in the middle of it.
         """
         try:
-            row = self._row(line)
+            row = self._row(line.strip())
         except (ValueError, RecursionError) as error:
             if lines.is_cut and not line.rstrip().endswith("}"):
                 raise BadFileError(
@@ -106,7 +106,7 @@ class _Reader:
             if name in row:
                 raise ValueError(f"has the column `{name}` twice")
             if name is not None:
-                row[name] = list(value) if isinstance(value, _Pairs) else value
+                row[name] = dict(value) if isinstance(value, _Pairs) else value
             elif self._contract.unknown_columns == "refuse":
                 raise ValueError(f"`{key[:80]}` is not in the contract")
             elif len(self.unknown) < _MOST_NOTED:

@@ -103,7 +103,7 @@ def _as_texts(
                 if not (type(value) is int and kind.name in ("date", "timestamp")):  # 20171231
                     typed.add(place)
                 if text is None:
-                    bad[place] = f"is a {type(value).__name__}, which no column holds"
+                    bad[place] = f"is of the type {type(value).__name__}, which no column holds"
             made.append(text)
         values = made
     try:

@@ -176,7 +176,7 @@ def _fault(made: Prepared, contract: Contract) -> str:
     if not made.rejected:
         return ""
     percent = 100 * made.rejected / made.rows
-    bad = "row is bad" if made.rejected == 1 else "rows are bad"
+    bad = "rows is bad" if made.rejected == 1 else "rows are bad"
     found = f"{made.rejected:,} of its {made.rows:,} {bad}"
     if contract.on_bad_row == "quarantine_file":
         return f"{found}, and the contract takes none (`on_bad_row`)."
