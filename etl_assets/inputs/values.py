@@ -156,6 +156,7 @@ def _moments(
         left = left[found[left.index].isna()]
         if left.empty:
             break
+    found[found.dt.year < 1] = pd.NaT  # pandas knows a year 0; no database does
     shown = " or ".join(formats)
     what = "a date" if kind.name == "date" else "a time"
     bad = {int(n): f"is not {what} written as {shown}" for n in found.index[found.isna()]}

@@ -58,6 +58,7 @@ def edited(tmp_path: Path, change: Callable[[str], str], part: str = "sheet1.xml
     return target
 
 
+FORMULA = "is a formula whose value was not saved: open and save the workbook in Excel"
 CUT_PARQUET = b"PAR1" + bytes(100)
 
 REFUSED: dict[str, tuple[bytes, str]] = {
@@ -156,8 +157,7 @@ def test_a_formula_gives_its_saved_value_and_a_bad_row_where_there_is_none(tmp_p
     found = read(tmp_path, path)
     assert [row[0] for row in found.rows] == [1, 2]
     assert found.rejects == [
-        ["4", "amount", "=1+2", "is a formula whose value was not saved: open and save the"
-         " workbook in Excel"],
+        ["4", "amount", "=1+2", FORMULA],
         ["5", "amount", "#N/A", "is an error of the spreadsheet"],
     ]  # fmt: skip
     saved = edited(
