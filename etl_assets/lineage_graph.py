@@ -44,6 +44,7 @@ def read_graph(settings: Settings, key: str | None = None) -> Graph:
         {name: registry.rules_of(dataset) for name, dataset in settings.datasets.items()},
         key=key,
         known={name: columns for name, columns in asked.items() if columns},
+        contracts=settings.contracts.values(),
     )
 
 

@@ -287,3 +287,30 @@ def test_titles_say_what_a_node_is() -> None:
     assert [node.title for node in nodes] == [
         "t.c", ":start", "c after rule d.r", "which records of t", "weekly",
     ]  # fmt: skip
+
+
+CONTRACT = """\
+source: sold
+table: sales
+primary_key: [sale_id]
+columns:
+  sale_id: {type: bigint}
+  amount: {type: 'decimal(10,2)'}
+  unread: {type: text}
+"""
+
+
+def test_a_column_of_a_delivered_table_begins_at_the_files_of_its_source(small: Small) -> None:
+    folder = small.home / "contracts"
+    folder.mkdir()
+    (folder / "sold.yaml").write_text(CONTRACT, encoding="utf-8")
+    settings = small.settings()
+    graph = read_graph(settings)
+    found = graph.upstream([Node("table", "sales", "amount")])
+    assert found[Node("input", "sold", "amount")] == "value"
+    assert Node("input", "sold", "unread") not in graph.nodes
+    assert find(graph, settings.datasets, "input/sold.amount", "sales") == [
+        Node("input", "sold", "amount")
+    ]
+    reached = {one.node.title for one in story(graph, Node("input", "sold", "amount")).reached}
+    assert "which records of sales" in reached

@@ -42,6 +42,7 @@ def where(node: Node, said: str = "") -> str:
         dataset, _, table = node.place.partition("/")
         return f"table {table} of the rules of {dataset}"
     return {
+        "input": f"files of the raw source {node.place}",
         "source": f"source table {node.place}",
         "parameter": "parameter of the campaign",
         "extract": f"extract of {node.place}",

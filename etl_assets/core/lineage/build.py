@@ -1,10 +1,11 @@
 """The whole graph of columns: every dataset's query, rules, table, views and readers."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from etl_assets.core.columns import LOAD_COLUMNS
 from etl_assets.core.datasets import Dataset
+from etl_assets.core.inputs.contract import Contract
 from etl_assets.core.lineage.graph import RECORDS, Edge, Graph, How, Node
 from etl_assets.core.lineage.query import query_lineage
 from etl_assets.core.lineage.relations import Origins
@@ -21,6 +22,7 @@ def build_graph(
     *,
     key: str | None = None,
     known: Mapping[str, Sequence[str]] | None = None,
+    contracts: Iterable[Contract] = (),
 ) -> Graph:
     """Return the graph of some datasets.
 
@@ -30,6 +32,7 @@ def build_graph(
         key: Only what is of this campaign. None: of all; edges that overrides make or undo say
             for which campaigns.
         known: The columns of extracts, of datasets whose query does not name them.
+        contracts: Of the raw sources whose files fill tables of the source.
 
     Raises:
         RuleError: When rules name a column that is not there.
@@ -38,11 +41,21 @@ def build_graph(
         _of_dataset(d, rule_sets.get(name, d.own_rules), key, (known or {}).get(name))
         for name, d in datasets.items()
     ]
+    edges = dict.fromkeys(edge for graph in graphs for edge in graph.edges)
     return Graph(
-        edges=tuple(dict.fromkeys(edge for graph in graphs for edge in graph.edges)),
+        edges=(*_delivered(contracts, edges), *edges),
         notes=tuple(dict.fromkeys(note for graph in graphs for note in graph.notes)),
         alone=tuple(dict.fromkeys(node for graph in graphs for node in graph.alone)),
     )
+
+
+def _delivered(contracts: Iterable[Contract], edges: Iterable[Edge]) -> Iterator[Edge]:
+    """Yield the edges from files to those columns of the source that a dataset reads."""
+    read = {edge.before for edge in edges}
+    for contract in contracts:
+        for name in contract.columns:
+            if (after := Node("source", contract.table, name)) in read:
+                yield Edge(Node("input", contract.source, name), after)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Literal
 
 Kind = Literal[
-    "source", "parameter", "extract", "reference", "rule", "table", "view", "reader"
+    "input", "source", "parameter", "extract", "reference", "rule", "table", "view", "reader"
 ]  # fmt: skip
 How = Literal["value", "decides", "checks"]
 
@@ -28,10 +28,10 @@ class Node:
     """A column at one place, or which records there are at it.
 
     Attributes:
-        kind: `source` (a table of the source), `parameter` (of a campaign), `extract`,
+        kind: `input` (the files of a raw source), `source` (a table of the source), `parameter` (of a campaign), `extract`,
             `reference` (a table that rules look into), `rule` (the column as a rule leaves it),
             `table` (the target), `view`, or `reader` (who has no column).
-        place: The table, view or reader; of an extract and a rule the dataset; of a reference
+        place: The table, view, reader or raw source; of an extract and a rule the dataset; of a reference
             table dataset and table.
         column: `RECORDS` is no column but which records there are.
         rule: The rule's id, of kind `rule`.

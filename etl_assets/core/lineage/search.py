@@ -8,7 +8,7 @@ from etl_assets.core.lineage.graph import RECORDS, Graph, Kind, Node
 from etl_assets.core.rules.expressions import nearest
 
 ORDER: tuple[Kind, ...] = (
-    "table", "view", "reader", "extract", "source", "reference", "parameter", "rule",
+    "table", "view", "reader", "extract", "source", "input", "reference", "parameter", "rule",
 )  # fmt: skip
 """Where a name is looked for; the first kind that has it is meant."""
 
@@ -85,6 +85,9 @@ def _datasets(graph: Graph, datasets: Mapping[str, Dataset], node: Node) -> set[
         return {node.place}
     if node.kind == "reference":
         return {node.place.partition("/")[0]}
+    if node.kind == "input":
+        tables = {edge.after for edge in graph.out_of(node)}
+        return {name for one in tables for name in _datasets(graph, datasets, one)}
     if node.kind in ("source", "parameter"):
         after = (edge.after for edge in graph.out_of(node))
         return {one.place for one in after if one.kind in ("extract", "rule")}
