@@ -104,7 +104,11 @@ class MariaDBServer:
     @property
     def url(self) -> str:
         """The reader's URL, without the password."""
-        return f"mysql+pymysql://{self.reader}@127.0.0.1:{self.port}/{self.database}"
+        return self.url_of(self.reader)
+
+    def url_of(self, user: str) -> str:
+        """Return the URL of a user, without a password."""
+        return f"mysql+pymysql://{user}@127.0.0.1:{self.port}/{self.database}"
 
     @property
     def pid(self) -> int:

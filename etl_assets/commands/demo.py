@@ -57,8 +57,8 @@ def _has_raw_sources(database: Path) -> bool:
 
 def _load_inputs(settings: Settings) -> None:
     """Put the files of the raw sources where they arrive, and load what is new."""
-    from etl_assets.core.inputs.delivery import describe
     from etl_assets.demo.inputs import write_inputs
+    from etl_assets.display.inputs import load_line
 
     opened = settings.open_inputs()
     with err.status("Writing the files of ten raw sources …"):
@@ -67,4 +67,4 @@ def _load_inputs(settings: Settings) -> None:
     for number, file in enumerate(pending, 1):
         with err.status(f"Loading {escape(file.name)} …"):
             row = opened.load(file)
-        say(f"[{number}/{len(pending)}] {file.name}: {describe(row)}", err)
+        say(f"[{number}/{len(pending)}] {load_line(row)}", err)

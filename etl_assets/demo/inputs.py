@@ -5,7 +5,8 @@ that changed, rows that are wrong. Six of them bring the tables that the sample'
 beside the transactions; four show what else files are like. The contract of each is in
 `etl_assets/contracts`.
 
-The same files come out of every run, byte for byte.
+The same files come out of every run, byte for byte. `python -m etl_assets.demo.inputs` puts
+them into the staging store of the environment's settings.
 """
 
 import gzip
@@ -22,6 +23,7 @@ import duckdb
 
 from etl_assets.core.sql import quote_identifier
 from etl_assets.demo.sample import sample_data
+from etl_assets.settings import Settings
 from etl_assets.systems.protocols import Staging
 
 if TYPE_CHECKING:
@@ -228,3 +230,7 @@ def _save(save: Callable[[Path], None], file: Path) -> None:
 
 def _literal(value: object) -> str:
     return str(value).replace("'", "''")
+
+
+if __name__ == "__main__":
+    write_inputs(Settings.from_environment().open_staging())

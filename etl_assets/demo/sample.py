@@ -165,7 +165,7 @@ def build_source(path: Path, tables: Collection[str] = tuple(TABLES)) -> bool:
     return True
 
 
-def build_mysql(url: str, password: str = "") -> bool:
+def build_mysql(url: str, password: str = "", tables: Collection[str] = tuple(TABLES)) -> bool:
     """Build the source's tables in a MySQL database; return whether they were built.
 
     The largest table gets its name last, so that a build that was broken off is seen.
@@ -173,6 +173,7 @@ def build_mysql(url: str, password: str = "") -> bool:
     Args:
         url: `mysql+pymysql://USER@HOST:PORT/DATABASE`, of a user who may create tables.
         password: Of the user.
+        tables: The ones to build; all unless given.
 
     Raises:
         PermanentError: When some of the tables are there, or the sample is not installed.
@@ -182,22 +183,23 @@ def build_mysql(url: str, password: str = "") -> bool:
         sa.make_url(url).set(password=password or None), poolclass=sa.NullPool
     )
     with engine.connect() as connection:
-        there = set(sa.inspect(connection).get_table_names()) & {*TABLES, _UNFINISHED}
-        if there == TABLES.keys():
+        there = set(sa.inspect(connection).get_table_names()) & {*tables, _UNFINISHED}
+        if there == {*tables}:
             return False
         if there:
             raise PermanentError(
                 f"The database has {', '.join(sorted(there))}, but not the whole sample.",
                 "Drop these tables if they are of a build that was broken off.",
             )
-        for table, (file, columns, constraint) in TABLES.items():
+        for table in tables:
+            file, columns, constraint = TABLES[table]
             name = table if table != "transactions" else _UNFINISHED
             _fill_mysql(connection, name, data / f"{file}.parquet", columns, constraint)
             connection.commit()
         connection.exec_driver_sql(f"RENAME TABLE {_UNFINISHED} TO transactions")
-        for index in (one for indexes in INDEXES.values() for one in indexes):
+        for index in (one for table in tables for one in INDEXES.get(table, ())):
             connection.exec_driver_sql(index)
-        connection.exec_driver_sql(f"ANALYZE TABLE {', '.join(TABLES)}")
+        connection.exec_driver_sql(f"ANALYZE TABLE {', '.join(tables)}")
     return True
 
 

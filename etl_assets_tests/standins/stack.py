@@ -24,6 +24,7 @@ import boto3
 
 from etl_assets.core.errors import EtlError, PermanentError
 from etl_assets.demo import sample
+from etl_assets.demo.inputs import FILES
 from etl_assets.registry_sync import SEEN
 from etl_assets_tests.servers import MariaDBServer, ensure_packages
 from etl_assets_tests.standins.dynamodb import DynamoDBStandin
@@ -64,6 +65,7 @@ def running_stack(folder: Path) -> Iterator[dict[str, str]]:
             f"&endpoint_url={dynamodb.endpoint_url}",
             "ETL_ASSETS_SOURCE": mariadb.url,
             "ETL_ASSETS_SOURCE_PASSWORD": mariadb.password,
+            "ETL_ASSETS_INPUTS": mariadb.url_of(_WRITER),
             "ETL_ASSETS_STAGING": f"s3://{BUCKET}/staging?region={REGION}"
             f"&endpoint_url={s3.endpoint_url}",
             "ETL_ASSETS_WAREHOUSE": f"redshift://{redshift.user}@{redshift.host}:{redshift.port}"
@@ -98,27 +100,42 @@ def _fill(folder: Path, mariadb: MariaDBServer, s3: S3Standin, environment: dict
     )  # fmt: skip
     if BUCKET not in [bucket["Name"] for bucket in client.list_buckets()["Buckets"]]:
         client.create_bucket(Bucket=BUCKET)
-    _load_sample(mariadb)
+    _load_sample(mariadb, environment)
     if sample.build_registry(folder / "registry") or not _registry_there(environment):
         (folder / "registry" / SEEN).unlink(missing_ok=True)  # of a table that is gone
         for command in (["init"], ["push", str(folder / "registry")]):
-            _command_line(["registry", *command], environment)
+            _python("etl_assets.cli", ["registry", *command], environment)
 
 
-def _load_sample(mariadb: MariaDBServer) -> None:
+def _load_sample(mariadb: MariaDBServer, environment: dict[str, str]) -> None:
+    """Build the tables of the operational system, and load the files that bring the others."""
     mariadb.run(
         f"CREATE USER IF NOT EXISTS '{_WRITER}'@'%'",
         f"GRANT ALL ON {mariadb.database}.* TO '{_WRITER}'@'%'",
     )
-    url = f"mysql+pymysql://{_WRITER}@127.0.0.1:{mariadb.port}/{mariadb.database}"
+    url = mariadb.url_of(_WRITER)
     try:
-        sample.build_mysql(url)
+        sample.build_mysql(url, tables=sample.OPERATIONAL)
     except PermanentError:  # a build was broken off; nothing else is in this database
         database = mariadb.database
         mariadb.run(
             f"DROP DATABASE {database}", f"CREATE DATABASE {database} CHARACTER SET utf8mb4"
         )
-        sample.build_mysql(url)
+        sample.build_mysql(url, tables=sample.OPERATIONAL)
+    if _loaded(mariadb) < len(FILES):
+        _python("etl_assets.demo.inputs", [], environment)
+        _python("etl_assets.cli", ["inputs", "load"], environment)
+
+
+def _loaded(mariadb: MariaDBServer) -> int:
+    """Return how many files the ledger of inputs has."""
+    with mariadb.connect() as connection, connection.cursor() as cursor:
+        connection.select_db(mariadb.database)
+        if not cursor.execute("SHOW TABLES LIKE 'etl_assets_inputs'"):
+            return 0
+        cursor.execute("SELECT count(*) FROM etl_assets_inputs WHERE status = 'loaded'")
+        ((count,),) = cursor.fetchall()
+        return int(count)
 
 
 def _registry_there(environment: dict[str, str]) -> bool:
@@ -129,9 +146,9 @@ def _registry_there(environment: dict[str, str]) -> bool:
     return done.returncode == 0
 
 
-def _command_line(arguments: list[str], environment: dict[str, str]) -> None:
+def _python(module: str, arguments: list[str], environment: dict[str, str]) -> None:
     subprocess.run(
-        [sys.executable, "-m", "etl_assets.cli", *arguments],
+        [sys.executable, "-m", module, *arguments],
         env={**os.environ, **environment}, check=True, stdout=subprocess.DEVNULL,
     )  # fmt: skip
 
@@ -166,7 +183,7 @@ def main() -> int:
     except (EtlError, StandinError, RuntimeError, OSError) as error:
         say(f"Error: {error}")
     except subprocess.CalledProcessError:
-        say("Error: The registry could not be filled; what was said of it stands above.")
+        say("Error: The systems could not be filled; what was said of it stands above.")
     except KeyboardInterrupt:
         say("Stopped.")
         return 130
