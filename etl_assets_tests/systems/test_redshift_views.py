@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg2
 import psycopg2.extensions as pg
@@ -11,7 +12,7 @@ from etl_assets.core.errors import PermanentError, WarehouseError
 from etl_assets.systems.redshift_readers import parse_readers
 from etl_assets.systems.warehouse_redshift import RedshiftWarehouse
 from etl_assets_tests.commits import commit_load
-from etl_assets_tests.small import DATASET, Small
+from etl_assets_tests.small import COUNTS, DATASET, Small
 from etl_assets_tests.systems.platforms import RedshiftPlatform
 from etl_assets_tests.systems.redshift_server import Redshift
 
@@ -145,6 +146,19 @@ def test_a_reader_reads_every_view_and_nothing_else(
         commit_load(warehouse, platform.chain.stage(), staging, platform.dataset)
         for relation in ("sales", *EVERY_VIEW):
             cursor.execute(f"SELECT count(*) FROM public.{relation}")
+
+
+def test_loads_at_once_that_all_change_the_views_all_succeed(platform: RedshiftPlatform) -> None:
+    platform.refresh()
+    platform.small.write_dataset(DATASET.replace("query:", f"{REPORTING}query:"))
+    staged = [platform.chain.stage(key) for key in COUNTS]
+    with ThreadPoolExecutor(len(staged)) as pool:
+        loaded = list(pool.map(platform.load, staged))
+    assert {row.campaign_key: row.records for row in loaded} == COUNTS
+    seen = dict(
+        platform.query("SELECT campaign_key, sum(records) FROM sales_season_to_date GROUP BY 1")
+    )
+    assert seen == COUNTS
 
 
 def test_views_say_what_they_show(platform: RedshiftPlatform) -> None:
