@@ -48,7 +48,8 @@ def test_without_a_date_every_campaign_is_listed(sample: CommandLine) -> None:
     assert len(listed) == 27
     assert listed[0] == {
         "key": "CJ01", "name": "Campaign 1 (Type B)", "start": "2017-03-03", "end": "2017-04-09",
-        "time_zone": "UTC", "paused": False, "datasets": None, "parameters": {"campaign_id": 1},
+        "time_zone": "UTC", "paused": False, "datasets": None, "compared_with": "CJ26",
+        "parameters": {"campaign_id": 1},
         "due": False,
     }  # fmt: skip
 

@@ -99,22 +99,17 @@ def shown(platform: Platform, kind: str = "to_date") -> list[tuple[Any, ...]]:
     return platform.query(f"SELECT * FROM sales_season_{kind}")
 
 
-@pytest.mark.parametrize("declared", [BY_NOTE, BY_DAY])
-def test_every_day_of_every_season_is_shown_with_the_sums_of_the_source(
-    platform: Platform, declared: str
-) -> None:
-    declare(platform.small, declared)
+def test_every_day_of_every_season_is_shown_with_the_sums_of_the_source(platform: Platform) -> None:
     platform.small.run_sql(
         "UPDATE sales SET amount = NULL, quantity = NULL WHERE sale_id IN (2, 12)"
     )
     refresh(platform, "SP17", "SU17")
-    by_note = declared == BY_NOTE
-    seasons = {key: season(platform, key, by_note=by_note) for key in ("SP17", "SU17")}
+    seasons = {key: season(platform, key) for key in ("SP17", "SU17")}
     assert same(shown(platform), to_date(seasons.values()))
     assert same(shown(platform, "over_season"), over_season(seasons))
     # An earlier season that is longer, and a campaign whose earlier one is not there.
     refresh(platform, "AU17")
-    seasons["AU17"] = season(platform, "AU17", by_note=by_note)
+    seasons["AU17"] = season(platform, "AU17")
     assert same(shown(platform, "over_season"), over_season(seasons))
     platform.prune("SP17")
     del seasons["SP17"]
