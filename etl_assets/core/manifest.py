@@ -258,9 +258,15 @@ class Load(_Reference):
         fingerprint: Digest of the fingerprint that the slice was proven by, which the stage's
             manifest holds; None for loads of earlier releases and what is no load.
         stage_digest: Digest of what the manifest at `stage` said; None in earlier releases.
-        campaign_name: As the stage's, and what follows.
         undoes: The `inputs_digest` of what is not to be loaded again by itself: what a
             rollback took away, or a release refused.
+        campaign_name: What people called the campaign; None in earlier releases, and of what
+            is about no stage, as all that follows.
+        season_start: The first day of the season that the slice was loaded with.
+        season_end: Its last day.
+        seen_to: The day on which its extract was read, in the campaign's time zone.
+        compared_with: The campaign that reports put beside it, if any.
+        reporting: As the stage's.
     """
 
     load_id: str
