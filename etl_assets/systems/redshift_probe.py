@@ -35,7 +35,7 @@ from etl_assets.systems.redshift_connect import RedshiftUrl
 from etl_assets.systems.redshift_errors import first_line
 from etl_assets.systems.redshift_load_error import find_load_error
 from etl_assets.systems.redshift_tables import count, make_ledger
-from etl_assets.systems.redshift_views import other_columns
+from etl_assets.systems.redshift_views import other_columns, views_over_days
 
 Connect = Callable[[], AbstractContextManager[pg.connection]]
 
@@ -224,10 +224,12 @@ class _Probe:
             yield True, "a snapshot begins before the wait for LOCK: loads at once are run again"
 
     def replaced_view(self) -> Iterator[tuple[bool, str]]:
-        """Give a late-binding view other columns."""
+        """Give a late-binding view other columns, and make those over days."""
         table, view = (quote_table(SCHEMA, f"probe_{self.name}_{what}") for what in "tv")
         with self.connected() as connection, self._tables(connection, table):
             yield other_columns(connection, table, view)
+            make_ledger(connection, (), time.sleep)
+            yield views_over_days(connection, f"probe_{self.name}_t")
 
     @contextlib.contextmanager
     def _tables(self, connection: pg.connection, *tables: str) -> Iterator[None]:

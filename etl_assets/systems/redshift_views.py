@@ -13,10 +13,11 @@ import psycopg2.extensions as pg
 from etl_assets.core.datasets import Dataset
 from etl_assets.core.errors import WarehouseError
 from etl_assets.core.kept_views import changes, kept_views
+from etl_assets.core.ledger import SCHEMA
 from etl_assets.core.manifest import Stage
 from etl_assets.core.orders import Order
 from etl_assets.core.redshift_sql import lock_mutexes
-from etl_assets.core.reporting import Declared
+from etl_assets.core.reporting import Declared, Reporting
 from etl_assets.core.reporting_views import (
     DEDUPLICATED,
     SHOWS,
@@ -25,7 +26,8 @@ from etl_assets.core.reporting_views import (
     read_overlaps,
     view_name,
 )
-from etl_assets.core.sql import quote_literal, quote_table
+from etl_assets.core.season_views import SeasonViews
+from etl_assets.core.sql import quote_identifier, quote_literal, quote_table
 from etl_assets.systems.redshift_errors import attempts, first_line
 from etl_assets.systems.redshift_readers import Reader, grants
 from etl_assets.systems.redshift_tables import (
@@ -137,6 +139,32 @@ def other_columns(connection: pg.connection, table: str, view: str) -> tuple[boo
         finally:
             connection.rollback()
     return True, "a late-binding view takes other columns"
+
+
+def views_over_days(connection: pg.connection, table: str) -> tuple[bool, str]:
+    """Return whether the views over days can be made and read, of which none was tried there.
+
+    Args:
+        connection: Gets a transaction that is rolled back; the ledger is there.
+        table: The name of a table in the ledger's schema with an integer column `n`.
+    """
+    reporting = Reporting(day="sold_on", measures=("n",), dimensions=("part",))
+    kinds = {"sold_on": "date", "part": "varchar", "n": "integer"}
+    texts = SeasonViews(SCHEMA, table, reporting, kinds)
+    with connection.cursor() as cursor:
+        try:
+            for column in ("sold_on DATE", "part VARCHAR(9)", "campaign_key VARCHAR(64)"):
+                cursor.execute(f"ALTER TABLE {quote_table(SCHEMA, table)} ADD COLUMN {column}")
+            for kind, query in (("to_date", texts.to_date), ("over_season", texts.over_season)):
+                view = quote_table(SCHEMA, f"{table}_{kind}")
+                text = query(quote_identifier("probe"))
+                cursor.execute(f"CREATE VIEW {view} AS {text} WITH NO SCHEMA BINDING")
+                cursor.execute(f"SELECT count(*) FROM {view}")
+        except psycopg2.Error as error:
+            return False, f"the views over days are refused: {first_line(error)}"
+        finally:
+            connection.rollback()
+    return True, "the views over days can be made and read"
 
 
 def _statements(

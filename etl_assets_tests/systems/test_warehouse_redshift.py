@@ -358,6 +358,7 @@ def test_the_probe_says_what_it_found_and_leaves_no_table(platform: RedshiftPlat
     assert "recorded as: String length exceeds DDL length, column value, line 1" in said
     assert "a snapshot begins after the wait for LOCK" in said
     assert "a late-binding view takes other columns" in said
+    assert "the views over days can be made and read" in said
     assert platform.state() == before
     assert platform.query(tables) == there
 
