@@ -27,7 +27,7 @@ from etl_assets.core.reporting_views import (
     view_name,
 )
 from etl_assets.core.season_views import SeasonViews
-from etl_assets.core.sql import quote_identifier, quote_literal, quote_table
+from etl_assets.core.sql import quote_identifier, quote_table
 from etl_assets.systems.redshift_errors import attempts, first_line
 from etl_assets.systems.redshift_readers import Reader, grants
 from etl_assets.systems.redshift_tables import (
@@ -189,7 +189,7 @@ def _statements(
         name = quote_table(schema, view.name)
         made += [
             f"CREATE OR REPLACE VIEW {name} AS {view.select} WITH NO SCHEMA BINDING",
-            f"COMMENT ON VIEW {name} IS {quote_literal(view.comment)}",
+            cursor.mogrify(f"COMMENT ON VIEW {name} IS %s", [view.comment]).decode(),
         ]
     made += [f"DROP VIEW {quote_table(schema, name)}" for name in needed.drop]
     if not readers:

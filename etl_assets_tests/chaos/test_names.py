@@ -44,7 +44,7 @@ argument = hostile.filter(lambda text: "\0" not in text)
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 DATASET_PLACES = ("dataset", "table", "primary_key", "distribution_key", "sort_keys", "columns",
-                  "owner", "rule id", "rule column", "map value", "comment", "unknown field")  # fmt: skip
+                  "owner", "rule id", "rule column", "map value", "comment", "reporting", "unknown field")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,8 @@ def planted_dataset(place: str, text: str) -> dict[str, Any]:
         case "comment":
             rules[0]["comment"] = text
             document["columns"] = {"note": {"comment": text}}
+        case "reporting":
+            document["reporting"] = {"day": "sold_on", "measures": [text]}
         case "unknown field":
             document[text] = text
         case _:
@@ -129,6 +131,7 @@ def test_a_dataset_with_any_text_is_refused_or_stays_in_its_table(
     @example("dataset", "../sales")
     @example("comment", "'; DROP TABLE sales; --")
     @example("rule column", 'a"b')
+    @example("reporting", 'a"b')
     def check(place: str, text: str) -> None:
         figures.add("hostile texts in documents")
         document = yaml.safe_dump(planted_dataset(place, text), allow_unicode=True)
@@ -137,6 +140,7 @@ def test_a_dataset_with_any_text_is_refused_or_stays_in_its_table(
         except EtlError:
             return
         names = [made.name, made.table, *made.primary_key, *made.sort_keys, *made.columns]
+        names += made.reporting.columns if made.reporting else ()
         assert all(NAME.fullmatch(name) for name in names), names
         if (made.name, made.table) != ("sales", "sales"):
             return  # a table of its own

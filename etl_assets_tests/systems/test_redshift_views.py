@@ -162,12 +162,13 @@ def test_loads_at_once_that_all_change_the_views_all_succeed(platform: RedshiftP
 
 
 def test_views_say_what_they_show(platform: RedshiftPlatform) -> None:
-    platform.small.write_dataset(f"description: One record per sale.\n{DATASET}")
+    said = "\\\\'; DROP TABLE sales; -- 50%s"
+    platform.small.write_dataset(f'description: "{said}"\n{DATASET}')
     platform.refresh()
     # The stand-in keeps a late-binding view's text where PostgreSQL keeps its comment.
-    said = dict(platform.query("SELECT name, comment FROM redshift_standin.view_comments"))
-    assert said['"public"."sales_by_campaign"'] == (
-        "One record per sale. A record once per campaign that has it."
+    found = dict(platform.query("SELECT name, comment FROM redshift_standin.view_comments"))
+    assert found['"public"."sales_by_campaign"'] == (
+        "\\'; DROP TABLE sales; -- 50%s A record once per campaign that has it."
     )
 
 
