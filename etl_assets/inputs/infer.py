@@ -44,6 +44,12 @@ _CHARACTER_BYTES = 4
 _KEY_CHARACTERS = 700
 _IS_KEY = re.compile(r"(^|_)(id|no|nr|key|code|number|nummer)($|_)")
 _NUMBER = ColumnType("decimal", 38, 10)
+_DATE_LIKE = re.compile(r"^\d{1,4}\W?\w{1,9}\W?\d{1,4}(\D.{0,30})?$")
+_LIKE = {
+    "date": _DATE_LIKE,
+    "timestamp": _DATE_LIKE,
+    "number": re.compile(r"^[+\u2212-]?[\d.,].{0,60}$"),
+}
 _DIGITS = re.compile(r"^[+-]?0*(\d*)(?:\.(\d*))?$")
 _CENTS = 2
 
@@ -124,6 +130,8 @@ def _fits(
     texts: Sequence[str], kind: ColumnType, signs: Signs = PLAIN, formats: Sequence[str] = ()
 ) -> bool:
     """Return whether every text is a value of a type, as a load would read it."""
+    if not _LIKE[kind.name if kind.name in _LIKE else "number"].match(texts[0]):
+        return False  # at once: most columns hold none
     series = pd.Series(list(texts), dtype="str")
     return not parse(series, kind, signs, tuple(formats) or None)[1]
 

@@ -29,6 +29,8 @@ _BLOCK_ROWS = 5_000
 _MOST_REJECTS = 100_000
 """More are counted, but not written."""
 
+_FEW_ROWS = 200_000
+
 _MEMORY = "512MB"
 """What DuckDB may take to find duplicates; the rest goes to the scratch folder."""
 
@@ -133,6 +135,10 @@ class _Rejects:
 
 def _drop_duplicates(made: Prepared, contract: Contract, folder: Path, rejects: _Rejects) -> None:
     """Leave one row of each key: the last one, or the first where the others are bad rows."""
+    if made.accepted <= _FEW_ROWS:  # DuckDB takes longer to start
+        keys = pq.read_table(made.path, columns=list(contract.primary_key)).to_pandas()
+        if not keys.duplicated().any():
+            return
     key = ", ".join(map(quote_identifier, contract.primary_key))
     rows = f"read_parquet({quote_literal(str(made.path))}, file_row_number = true)"
     is_last = contract.duplicates == "keep_last"

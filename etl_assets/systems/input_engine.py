@@ -44,6 +44,7 @@ class InputEngine(ABC):
     """
 
     dialect: Dialect
+    _is_prepared = False
 
     @abstractmethod
     def reading(self) -> contextlib.AbstractContextManager[sa.Connection | None]:
@@ -59,8 +60,10 @@ class InputEngine(ABC):
 
     def prepare(self) -> None:
         """Make the ledger where there is none."""
-        with self.writing("") as connection:
-            LEDGER_METADATA.create_all(connection)
+        if not self._is_prepared:
+            with self.writing("") as connection:
+                LEDGER_METADATA.create_all(connection)
+            self._is_prepared = True
 
 
 class SqliteEngine(InputEngine):

@@ -43,9 +43,10 @@ def ensure_tables(engine: InputEngine, contract: Contract) -> SourceTables:
             _refuse_change(contract, known["table"], json.loads(known["primary_key"]))
             before = _columns(known["columns"])
             columns = _merged(contract, before)
-            tables = SourceTables(contract.table, columns, contract.primary_key)
-            _alter(connection, tables, before, engine.dialect)
-            _remember(connection, contract, columns, is_new=False)
+            if [(c.name, c.type) for c in columns] != [(c.name, c.type) for c in before]:
+                tables = SourceTables(contract.table, columns, contract.primary_key)
+                _alter(connection, tables, before, engine.dialect)
+                _remember(connection, contract, columns, is_new=False)
         tables = SourceTables(contract.table, columns, contract.primary_key)
         tables.target.metadata.create_all(connection)
     return tables

@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import openpyxl
 import pyarrow as pa
@@ -222,9 +223,7 @@ def test_parquet_keeps_its_types(tmp_path: Path) -> None:
     assert read(tmp_path, path, contract).rows == [(1, 0.1, at), (2, 1e300, None)]
 
 
-def workbook(
-    tmp_path: Path, rows: Sequence[Sequence[object]], name: str = "delivered.xlsx"
-) -> Path:
+def workbook(tmp_path: Path, rows: Sequence[list[Any]], name: str = "delivered.xlsx") -> Path:
     book = openpyxl.Workbook()
     for row in rows:
         book.active.append(row)  # type: ignore[union-attr]

@@ -23,7 +23,7 @@ from etl_assets_tests.inputs.reading import ORDERS, read
 from etl_assets_tests.inputs.test_formats import workbook, zipped
 
 ROWS = "id,amount,note\n" + "".join(f"{n},{n}.25,text {n}\n" for n in range(1000))
-SHEET = [["id", "amount", "note"], [1, 1, "x"], [2, 2, "y"]]
+SHEET: list[list[object]] = [["id", "amount", "note"], [1, 1, "x"], [2, 2, "y"]]
 MIB = 1 << 20
 
 
