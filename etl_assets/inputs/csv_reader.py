@@ -81,8 +81,9 @@ def _chunk(
     rejects: list[Reject],
     columns: dict[str, int | None],
 ) -> Chunk:
+    turned = list(zip(*kept, strict=True))
     cells: dict[str, Sequence[object]] = {
-        name: [None] * len(rows) if place is None else [fields[place] for fields in kept]
+        name: [None] * len(rows) if place is None or not rows else turned[place]
         for name, place in columns.items()
     }
     return Chunk(rows, cells, rejects)
@@ -167,7 +168,7 @@ class Records:
                 record = next(self._reader)
             except csv.Error as error:
                 return number, self._explained(str(error), number, self._reader.line_num - before)
-            if any(field and not field.isspace() for field in record):
+            if record and (record[0].strip() or any(field.strip() for field in record)):
                 return number, record
 
     def at_end(self) -> bool:
