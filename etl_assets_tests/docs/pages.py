@@ -163,5 +163,8 @@ def environment(folder: Path, programs: Path) -> dict[str, str]:
         programs: The folder with `etl-assets`.
     """
     path = os.pathsep.join([str(programs), "/usr/bin", "/bin"])
-    datasets = {"ETL_ASSETS_DATASETS": "etl_assets/datasets"}
-    return {"PATH": path, "HOME": str(folder), "USER": "ann", "LOGNAME": "ann", **datasets}
+    documents = {
+        "ETL_ASSETS_DATASETS": "etl_assets/datasets",
+        "ETL_ASSETS_CONTRACTS": "etl_assets/contracts",
+    }
+    return {"PATH": path, "HOME": str(folder), "USER": "ann", "LOGNAME": "ann", **documents}
