@@ -27,6 +27,10 @@ RUNS = """query($key: String!) { runsOrError(filter: {tags: [
 SCHEDULE = """{ scheduleOrError(scheduleSelector: {repositoryLocationName: "etl_assets",
     repositoryName: "__repository__", scheduleName: "refresh_schedule"}) {
   ... on Schedule { scheduleState { status } } } }"""
+CHECKS = """query($asset: AssetKeyInput!) { assetNodeOrError(assetKey: $asset) {
+  ... on AssetNode { assetMaterializations(limit: 1) { description }
+    assetChecksOrError { ... on AssetChecks { checks { name executionForLatestMaterialization {
+      evaluation { success description } } } } } } } }"""
 STALE = """query($asset: AssetKeyInput!, $key: String!) {
   assetNodeOrError(assetKey: $asset) { ... on AssetNode { staleStatus(partition: $key) } } }"""
 
@@ -71,6 +75,17 @@ class Ui:
         """Wait until a campaign's newest run has ended well."""
         until(lambda: self.newest_run(key)[1] in ("SUCCESS", "FAILURE"))
         assert self.newest_run(key)[1] == "SUCCESS"
+
+    def said_of(self, source: str) -> tuple[str, dict[str, str]]:
+        """Return what the UI says of a source's newest file, and of each check that failed."""
+        node = self.ask(CHECKS, asset={"path": ["inputs", source]})["assetNodeOrError"]
+        made = [one["description"] for one in node["assetMaterializations"]]
+        failed = {}
+        for check in node["assetChecksOrError"]["checks"]:
+            run = check["executionForLatestMaterialization"]
+            if run and run["evaluation"] and not run["evaluation"]["success"]:
+                failed[check["name"]] = run["evaluation"]["description"]
+        return (made[0] if made else ""), failed
 
     def is_stale(self, asset: str, key: str) -> bool:
         """Whether the UI says that a partition of campaign_sales is out of step."""

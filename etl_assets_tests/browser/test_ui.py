@@ -169,6 +169,31 @@ def test_the_checks_and_plots_of_a_table_are_seen(ui: Ui, screen: Screen) -> Non
     screen.picture(page, "08-plots")
 
 
+def test_a_file_that_a_source_delivers_is_loaded_and_shown(ui: Ui, screen: Screen) -> None:
+    until(lambda: "5 rejected" in ui.said_of("store_targets")[0])  # told by the sensor
+    page = screen.open(ui.address("/locations/etl_assets/asset-groups/inputs/lineage"))
+    shows(page, "demographics", "displays", "household_profile")
+    screen.picture(page, "13-raw-sources")
+
+    folder = ui.command.home / "staging" / "inputs" / "price_list"
+    file = folder / "preise_april.csv"
+    file.write_bytes(
+        "Artikelnummer;Bezeichnung;Packungsgröße;Höchster Preis;gültig ab\r\n"
+        "25671;ICE;22 LB;1.003,49;06.05.2017\r\n999;NEU;;teuer;01.04.2018\r\n".encode("latin-1")
+    )
+    until(lambda: ui.said_of("price_list")[0].startswith("preise_april.csv: quarantined") or bool(
+        ui.said_of("price_list")[1]))  # fmt: skip
+    page = screen.open(ui.address("/assets/inputs/price_list?view=checks"))
+    page.get_by_text("files_are_accepted", exact=True).first.click()
+    page.get_by_text("Nothing of preise_april.csv was loaded").first.wait_for()
+    screen.picture(page, "14-quarantined")
+
+    page = screen.open(ui.address("/assets/inputs/store_targets?view=events"))
+    page.get_by_text("targets_2017.csv").first.wait_for()
+    shows(page, "rejected", "rejects")
+    screen.picture(page, "15-rejects", height=TALLER)
+
+
 def test_the_schedule_is_turned_off_and_on(ui: Ui, screen: Screen) -> None:
     def status() -> str:
         return str(ui.ask(SCHEDULE)["scheduleOrError"]["scheduleState"]["status"])
