@@ -43,6 +43,8 @@ def list_(source: str | None, *, json_: bool) -> None:
         say("There is no contract yet; `etl-assets inputs infer FILE` writes a first one.")
     for stray in sorted(set(opened.files.sources()) - set(opened.contracts)):
         say(f"Files are below inputs/{stray}, but there is no contract of that source.", err)
+    for path in opened.files.misnamed():
+        say(f"{path} is left alone: its name is too long or not UTF-8. Rename it.", err)
 
 
 @inputs.command()

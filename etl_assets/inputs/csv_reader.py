@@ -11,7 +11,14 @@ from typing import TextIO
 from etl_assets.core.inputs.contract import Contract, plain_header
 from etl_assets.core.inputs.files import BadFileError, Reject
 from etl_assets.inputs.encodings import find_encoding
-from etl_assets.inputs.rows import Chunk, Notes, chunk_rows, match_headers
+from etl_assets.inputs.rows import (
+    CHUNK_CHARACTERS,
+    SHOWN_CHARACTERS,
+    Chunk,
+    Notes,
+    chunk_rows,
+    match_headers,
+)
 
 DELIMITERS = (",", ";", "\t", "|")
 
@@ -68,10 +75,12 @@ def _read(
             )
         else:
             reason = f"the row has {len(record):,} fields, the headers {len(headers):,}"
-            rejects.append(Reject(number, "", delimiter.join(record), reason))
-        if len(rows) + len(rejects) >= size:
+            shown = delimiter.join(record[:SHOWN_CHARACTERS])[:SHOWN_CHARACTERS]
+            rejects.append(Reject(number, "", shown, reason))
+        if len(rows) + len(rejects) >= size or lines.characters > CHUNK_CHARACTERS:
             yield _chunk(rows, kept, rejects, columns)
             rows, kept, rejects = [], [], []
+            lines.characters = 0
     yield _chunk(rows, kept, rejects, columns)
 
 
@@ -116,12 +125,14 @@ class Lines:
     Attributes:
         number: Of the line given last.
         is_cut: Whether that had no end.
+        characters: Given so far; set to 0 by whoever counts.
     """
 
     def __init__(self, text: TextIO) -> None:
         self._text = text
         self.number = 0
         self.is_cut = False
+        self.characters = 0
 
     def __iter__(self) -> "Lines":
         return self
@@ -131,6 +142,7 @@ class Lines:
         if not line:
             raise StopIteration
         self.number += 1
+        self.characters += len(line)
         self.is_cut = not line.endswith(("\n", "\r"))
         if self.is_cut and len(line) == _LONGEST_LINE:
             raise BadFileError(

@@ -117,6 +117,8 @@ class Inputs:
                 arrived_at=file.modified, recorded_at=dt.datetime.now(dt.UTC), status="loaded",
                 contract=contract.digest,
             )  # fmt: skip
+            if (repeated := self.database.repetition(made, again=again)) is not None:
+                return repeated  # before an hour is spent reading it
             try:
                 prepared = prepare(path, contract, path.parent)
             except BadFileError as error:

@@ -11,9 +11,15 @@ from etl_assets.core.inputs.contract import Contract, plain_header
 from etl_assets.core.inputs.files import BadFileError, Reject
 from etl_assets.inputs.csv_reader import Lines
 from etl_assets.inputs.encodings import find_encoding
-from etl_assets.inputs.rows import Chunk, Notes, check_missing, chunk_rows
+from etl_assets.inputs.rows import (
+    CHUNK_CHARACTERS,
+    SHOWN_CHARACTERS,
+    Chunk,
+    Notes,
+    check_missing,
+    chunk_rows,
+)
 
-_SHOWN = 200
 _MOST_NOTED = 5
 
 
@@ -31,8 +37,9 @@ def read_json_lines(path: Path, contract: Contract, notes: Notes) -> Iterator[Ch
             for line in lines:
                 if line.strip():
                     reader.read(line, lines)
-                if reader.is_full:
+                if reader.is_full or lines.characters > CHUNK_CHARACTERS:
                     yield reader.chunk()
+                    lines.characters = 0
     except UnicodeError as error:
         reason = getattr(error, "reason", error)
         raise BadFileError(f"It is not text in {encoding}: {reason}.") from None
@@ -81,7 +88,7 @@ class _Reader:
                     f"It is cut off in line {lines.number:,}.", "Deliver it again."
                 ) from None
             reason = "is nested too deep" if isinstance(error, RecursionError) else str(error)
-            self._rejects.append(Reject(lines.number, "", line.strip()[:_SHOWN], reason))
+            self._rejects.append(Reject(lines.number, "", line.strip()[:SHOWN_CHARACTERS], reason))
         else:
             self.seen.update(row)
             self._rows.append(lines.number)

@@ -8,10 +8,8 @@ import pyarrow as pa
 
 from etl_assets.core.inputs.contract import Contract
 from etl_assets.core.inputs.files import Reject
-from etl_assets.inputs.rows import Chunk
+from etl_assets.inputs.rows import SHOWN_CHARACTERS, Chunk
 from etl_assets.inputs.values import PLAIN, Bad, parse, plain_text
-
-_SHOWN_CHARACTERS = 200
 
 
 @dataclass
@@ -129,4 +127,4 @@ def _is_unicode(text: str) -> bool:
 
 def _shown(value: object) -> str:
     text = "" if value is None else str(value)
-    return text[:_SHOWN_CHARACTERS].encode("utf-8", "backslashreplace").decode()
+    return text[:SHOWN_CHARACTERS].encode("utf-8", "backslashreplace").decode()

@@ -10,7 +10,7 @@ from etl_assets.core.inputs.contract import Contract
 from etl_assets.core.inputs.files import BadFileError
 from etl_assets.inputs.rows import Chunk, Notes, chunk_rows, match_headers
 
-_MOST_BATCH_ROWS = 10_000
+_MOST_BATCH_ROWS = 5_000
 
 
 def read_parquet(path: Path, contract: Contract, notes: Notes) -> Iterator[Chunk]:

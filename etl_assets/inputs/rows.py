@@ -6,6 +6,12 @@ from dataclasses import dataclass, field
 from etl_assets.core.inputs.contract import Contract, plain_header
 from etl_assets.core.inputs.files import BadFileError, Reject
 
+CHUNK_CHARACTERS = 32_000_000
+"""A chunk ends when its lines have so many, however few they are."""
+
+SHOWN_CHARACTERS = 200
+"""So much is shown of a bad value."""
+
 _CELLS_PER_CHUNK = 400_000
 _MOST_ROWS = 50_000
 _SHOWN = 5

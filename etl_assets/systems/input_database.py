@@ -75,6 +75,22 @@ class InputDatabase:
             counts = fold.apply()
             return _update(connection, replace(written, **counts))
 
+    def repetition(self, made: LoadedFile, *, again: bool = False) -> LoadedFile | None:
+        """Write that a file's bytes were loaded before, if they were; return that row.
+
+        Args:
+            made: The row of the ledger, as far as it is known before the file is read.
+            again: As in `load`.
+        """
+        if not any(
+            r.status == "loaded" and r.sha256 == made.sha256 for r in self.history(made.source)
+        ):
+            return None
+        what = f"The ledger cannot be written about {made.path}"
+        with explained(what), self._engine.writing(made.source) as connection:
+            earlier = _earlier(connection, made, again=again)
+            return _write(connection, _repetition(made, earlier)) if earlier else None
+
     def record(self, made: LoadedFile) -> LoadedFile:
         """Write a row of the ledger about a file of which nothing is loaded."""
         with explained(f"The ledger cannot be written about {made.path}"):

@@ -18,6 +18,8 @@ SETTLED_SECONDS = 10.0
 """A file in a folder that was changed later may be in the making."""
 
 _UNFINISHED = (".part", ".partial", ".tmp", ".crdownload", ".filepart", ".swp")
+_LONGEST_NAME = 120
+_LONGEST_PATH = 1000
 _HIDDEN = (".", "~$", "_temporary")
 
 
@@ -70,6 +72,15 @@ class InputFiles:
         paths = [PurePosixPath(item.path).parts for item in self.staging.objects(FOLDER)]
         return sorted({parts[1] for parts in paths if len(parts) > 2})  # noqa: PLR2004
 
+    def misnamed(self) -> list[str]:
+        """Return files that are left alone because of their names, as far as they can be shown."""
+        paths = [item.path for item in self.staging.objects(FOLDER)]
+        return [
+            path.encode("utf-8", "backslashreplace").decode()
+            for path in paths
+            if _is_misnamed(path)
+        ]
+
     @contextlib.contextmanager
     def copy(self, file: InputFile) -> Iterator[tuple[Path, str]]:
         """Give a private copy of a file, in a scratch folder of its own, and its SHA-256.
@@ -96,7 +107,7 @@ class InputFiles:
         Raises:
             StagingError: When they cannot be stored.
         """
-        name = f"{made.name}.{made.sha256[:12]}.{made.contract[:8]}.csv"
+        name = f"{made.name[:_LONGEST_NAME]}.{made.sha256[:12]}.{made.contract[:8]}.csv"
         path = f"{REJECTS_FOLDER}/{made.source}/{name}"
         self.staging.put(path, file)
         return path
@@ -120,9 +131,17 @@ class InputFiles:
 
 def _is_meant(item: StoredObject, source: str) -> bool:
     names = PurePosixPath(item.path).relative_to(f"{FOLDER}/{source}").parts
-    return not any(name.startswith(_HIDDEN) for name in names) and not (
-        names[-1].lower().endswith(_UNFINISHED) or item.path.endswith("/")
+    return not (
+        any(name.startswith(_HIDDEN) for name in names)
+        or names[-1].lower().endswith(_UNFINISHED)
+        or item.path.endswith("/")
+        or _is_misnamed(item.path)
     )
+
+
+def _is_misnamed(path: str) -> bool:
+    """Return whether a path cannot be kept in the ledger: it is too long, or no UTF-8."""
+    return len(path) > _LONGEST_PATH or any("\ud800" <= one <= "\udfff" for one in path)
 
 
 def _is_open_for_writing(path: Path) -> bool:

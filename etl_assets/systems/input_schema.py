@@ -35,10 +35,10 @@ def ensure_tables(engine: InputEngine, contract: Contract) -> SourceTables:
     with engine.writing(contract.source) as connection:
         wanted = sa.select(SOURCES).where(SOURCES.c.source == contract.source)
         known = connection.execute(wanted).mappings().first()
-        if known is None:
+        if known is None or not _are_made(connection, known["table"]):
             _refuse_foreign(connection, contract)
             columns: Sequence[Column] = contract.table_columns
-            _remember(connection, contract, columns, is_new=True)
+            _remember(connection, contract, columns, is_new=known is None)
         else:
             _refuse_change(contract, known["table"], json.loads(known["primary_key"]))
             before = _columns(known["columns"])
@@ -50,6 +50,12 @@ def ensure_tables(engine: InputEngine, contract: Contract) -> SourceTables:
         tables = SourceTables(contract.table, columns, contract.primary_key)
         tables.target.metadata.create_all(connection)
     return tables
+
+
+def _are_made(connection: sa.Connection, table: str) -> bool:
+    """Return whether one of a source's tables is there; the database may have refused both."""
+    inspector = sa.inspect(connection)
+    return any(inspector.has_table(name) for name in (table, received_name(table)))
 
 
 def _columns(text: str) -> list[Column]:
@@ -123,10 +129,14 @@ def _alter(
         if not sa.inspect(connection).has_table(table.name):
             continue
         there = {column["name"] for column in sa.inspect(connection).get_columns(table.name)}
-        added = [name for name in tables.values if name not in there]
-        for name in added:
-            _run(connection, table, "ADD COLUMN", name)
-        widened = [c.name for c in tables.columns if c.name in old and c.type != old[c.name].type]
+        for name in tables.values:
+            if name not in there:
+                _run(connection, table, "ADD COLUMN", name)
+        widened = [
+            c.name
+            for c in tables.columns
+            if c.name in there and (c.name not in old or c.type != old[c.name].type)
+        ]
         if widened and dialect == "sqlite":
             _rebuild(connection, table)
         for name in widened if dialect == "mysql" else ():

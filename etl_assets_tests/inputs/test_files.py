@@ -100,3 +100,12 @@ def test_a_store_lists_only_the_folder_that_is_asked_for(tmp_path: Path) -> None
         staging.put_text(path, "x")
     assert [item.path for item in staging.objects("inputs/a")] == ["inputs/a/x"]
     assert len(staging.objects()) == 3
+
+
+def test_a_name_that_the_ledger_cannot_keep_is_left_alone_and_told(embedded: Deliveries) -> None:
+    folder = embedded.home / "staging/inputs/orders"
+    folder.mkdir(parents=True)
+    (folder / os.fsdecode(b"gr\xfcn.csv")).write_text(TEXT)
+    assert names(embedded) == []
+    assert embedded.inputs.files.misnamed() == ["inputs/orders/gr\\udcfcn.csv"]
+    assert embedded.load("x" * 250, "Order No,Amount,Note\nx,1,b\n").rejects

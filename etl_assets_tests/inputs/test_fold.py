@@ -86,7 +86,7 @@ def test_the_table_is_the_fold_of_the_files_that_are_not_undone(
     tags = itertools.count()
 
     @settings(
-        max_examples=40 if kind == "embedded" else 8,
+        max_examples=25 if kind == "embedded" else 5,
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )
     @given(STEPS)

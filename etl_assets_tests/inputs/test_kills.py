@@ -15,7 +15,7 @@ from etl_assets_tests.inputs.deliveries import CONTRACT, Deliveries
 from etl_assets_tests.inputs.killing import Task, kill_at, steps_of, together
 from etl_assets_tests.servers import MariaDBServer
 
-AT_MOST = {"sqlite": 9, "mysql": 6}
+AT_MOST = {"sqlite": 8, "mysql": 4}
 HEAD = "Order No,Amount,Note\n"
 FIRST = HEAD + "1,1,one\n2,2,two\n"
 SECOND = HEAD + "2,9,nine\n3,3,three\nx,,\n"

@@ -11,7 +11,9 @@ from decimal import Decimal
 import pytest
 
 from etl_assets.core.errors import PermanentError, SourceError, TransientError
+from etl_assets.systems.connect import open_inputs
 from etl_assets_tests.inputs.deliveries import CONTRACT, START, Deliveries
+from etl_assets_tests.servers import MariaDBServer
 
 FIRST = "Order No,Amount,Note\n1,1.50,one\n2,2.50,two\n"
 
@@ -219,3 +221,39 @@ def test_a_file_that_changes_while_it_is_read_is_not_loaded(deliveries: Deliveri
     with pytest.raises(TransientError, match=r"first\.csv was changed while it was read"):
         deliveries.inputs.load(file)
     assert deliveries.inputs.history() == []
+
+
+def test_a_load_waits_for_another_one_and_is_told_when_that_takes_too_long(
+    embedded: Deliveries, served: Deliveries
+) -> None:
+    for deliveries in (embedded, served):
+        deliveries.load("first.csv", FIRST)
+        engine = deliveries.database._engine
+        engine._patience = 0.1  # type: ignore[attr-defined]
+        file = deliveries.deliver("second.csv", FIRST + "3,3,three\n")
+        with engine.writing("orders"), pytest.raises(TransientError):
+            deliveries.inputs.load(file)
+        assert deliveries.inputs.load(file).inserted == 1
+
+
+def test_a_user_without_rights_is_told_which_are_needed(
+    served: Deliveries, mariadb: MariaDBServer
+) -> None:
+    name = served.query("SELECT DATABASE()")[0][0]
+    mariadb.run(f"GRANT SELECT ON {name}.* TO '{mariadb.reader}'@'%'")
+    url = f"mysql+pymysql://{mariadb.reader}@127.0.0.1:{mariadb.port}/{name}"
+    reader = replace(served, database=open_inputs(url, mariadb.password))
+    assert reader.inputs.history() == []
+    with pytest.raises(SourceError, match="Grant the user SELECT, INSERT, UPDATE, DELETE, CREATE"):
+        reader.load("first.csv", FIRST)
+
+
+def test_a_row_that_mysql_cannot_hold_is_told_with_the_remedy(served: Deliveries) -> None:
+    served.contract = CONTRACT + "".join(
+        f"  c{n}: {{type: varchar(5000), optional: true}}\n" for n in range(4)
+    )
+    with pytest.raises(SourceError, match="Declare the longest columns as `text`"):
+        served.load("first.csv", FIRST)
+    served.contract = CONTRACT
+    assert served.inputs.pending("orders")
+    assert [row.status for row in served.load_pending()] == ["loaded"]
