@@ -6,15 +6,17 @@ chunk.
 
 import csv
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from etl_assets.core.errors import PermanentError
 from etl_assets.core.inputs.contract import Contract
 from etl_assets.core.inputs.files import BadFileError, Reject
 from etl_assets.core.sql import quote_identifier, quote_literal
@@ -31,7 +33,7 @@ _MOST_REJECTS = 100_000
 
 _FEW_ROWS = 200_000
 
-_MEMORY = "512MB"
+_MEMORY = "200MB"
 """What DuckDB may take to find duplicates; the rest goes to the scratch folder."""
 
 
@@ -40,7 +42,8 @@ class Prepared:
     """A file that was read.
 
     Attributes:
-        path: Of the Parquet file with the rows that are accepted.
+        path: Of the Parquet file with the good rows.
+        kept: Of those, which are accepted; all of them unless given.
         rejects: Path of the CSV that says what is wrong with the others.
         rows: Rows in the file.
         accepted: Of those, the good ones.
@@ -52,6 +55,7 @@ class Prepared:
 
     path: Path
     rejects: Path
+    kept: "np.ndarray[tuple[int], np.dtype[np.bool_]] | None" = None
     rows: int = 0
     accepted: int = 0
     rejected: int = 0
@@ -61,8 +65,24 @@ class Prepared:
 
     def blocks(self) -> Iterator[pa.RecordBatch]:
         """Yield the accepted rows: the contract's columns, and `input_row`."""
+        yield from (block for block, _ in self._halves(None))
+
+    def repeated(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Yield some columns of the good rows that are not kept, since another has their key."""
+        yield from (block for _, block in self._halves(columns))
+
+    def _halves(
+        self, columns: Sequence[str] | None
+    ) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch]]:
+        place = 0
         with pq.ParquetFile(self.path) as file:
-            yield from file.iter_batches(_BLOCK_ROWS)
+            for batch in file.iter_batches(_BLOCK_ROWS, columns=columns):
+                if self.kept is None:
+                    yield batch, batch.slice(0, 0)
+                else:
+                    kept = self.kept[place : place + batch.num_rows]
+                    yield batch.filter(pa.array(kept)), batch.filter(pa.array(~kept))
+                place += batch.num_rows
 
 
 def prepare(path: Path, contract: Contract, folder: Path) -> Prepared:
@@ -139,43 +159,51 @@ def _drop_duplicates(made: Prepared, contract: Contract, folder: Path, rejects: 
         keys = pq.read_table(made.path, columns=list(contract.primary_key)).to_pandas()
         if not keys.duplicated().any():
             return
-    key = ", ".join(map(quote_identifier, contract.primary_key))
-    rows = f"read_parquet({quote_literal(str(made.path))}, file_row_number = true)"
+    pa.default_memory_pool().release_unused()
     is_last = contract.duplicates == "keep_last"
-    order = "file_row_number DESC" if is_last else "file_row_number"
-    config = {"memory_limit": _MEMORY, "temp_directory": str(folder), "threads": "2"}
-    with duckdb.connect(config=config) as connection:  # type: ignore[arg-type]
-        different = connection.execute(
-            f"SELECT count(*) FROM (SELECT DISTINCT {key} FROM {rows})"
-        ).fetchone()
-        repeated = made.accepted - (different[0] if different else 0)
-        if not repeated:
-            return
-        numbered = (
-            f"SELECT *, row_number() OVER (PARTITION BY {key} ORDER BY {order}) AS etl_place"
-            f" FROM {rows}"
-        )
-        kept = folder / "unique.parquet"
-        connection.execute(
-            f"COPY (SELECT * EXCLUDE (etl_place, file_row_number) FROM ({numbered})"
-            f" WHERE etl_place = 1) TO {quote_literal(str(kept))} (FORMAT parquet)"
-        )
-        if not is_last:
-            found = connection.execute(
-                f"SELECT input_row, {key} FROM ({numbered}) WHERE etl_place > 1"
-                f" ORDER BY file_row_number LIMIT {_MOST_REJECTS}"
-            ).fetchall()
-            names = ", ".join(contract.primary_key)
-            rejects.write(
-                Reject(row, names, ", ".join(map(str, values)), "the key came before in the file")
-                for row, *values in found
-            )
-    made.path = kept
+    try:
+        made.kept = _one_of_each(made, contract.primary_key, folder, is_last=is_last)
+    except duckdb.Error as error:
+        raise PermanentError(
+            f"Duplicates among {made.accepted:,} rows could not be looked for:"
+            f" {str(error).splitlines()[0]}.",
+            "Give the scratch folder more space, or deliver the file in parts.",
+        ) from error
+    repeated = int(made.accepted - made.kept.sum())
     made.accepted -= repeated
     if is_last:
         made.duplicates = repeated
-    else:
-        made.rejected += repeated
+        return
+    made.rejected += repeated
+    names = ", ".join(contract.primary_key)
+    for block in made.repeated(["input_row", *contract.primary_key]) if repeated else ():
+        rejects.write(
+            Reject(row, names, ", ".join(map(str, key)), "the key came before in the file")
+            for row, *key in zip(
+                *(block.column(n).to_pylist() for n in ("input_row", *contract.primary_key)),
+                strict=True,
+            )
+        )
+
+
+def _one_of_each(
+    made: Prepared, key: Sequence[str], folder: Path, *, is_last: bool
+) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
+    """Return which of the good rows is the last, or the first, with its key.
+
+    Only keys are held against each other, and what does not fit into memory goes to the folder.
+    """
+    config = {"memory_limit": _MEMORY, "temp_directory": str(folder), "threads": "1"}
+    kept = np.zeros(made.accepted, dtype=np.bool_)
+    with duckdb.connect(config=config) as connection:  # type: ignore[arg-type]
+        found: Any = connection.sql(
+            f"SELECT {'max' if is_last else 'min'}(file_row_number)"
+            f" FROM read_parquet({quote_literal(str(made.path))}, file_row_number = true)"
+            f" GROUP BY {', '.join(map(quote_identifier, key))}"
+        )
+        for batch in found.to_arrow_reader(_BLOCK_ROWS):
+            kept[batch.column(0).to_numpy()] = True
+    return kept
 
 
 def _fault(made: Prepared, contract: Contract) -> str:
