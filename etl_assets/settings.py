@@ -13,8 +13,7 @@ import sqlalchemy as sa
 
 from etl_assets.core.datasets import Dataset, index_datasets, parse_dataset
 from etl_assets.core.errors import DocumentError, PermanentError
-from etl_assets.core.inputs.contract import Contract
-from etl_assets.core.inputs.documents import index_contracts, parse_contract
+from etl_assets.core.inputs.contract import Contract, index_contracts, parse_contract
 from etl_assets.systems import connect
 from etl_assets.systems.alerts import Channel, open_channels
 from etl_assets.systems.protocols import RegistryStore, Source, Staging, Warehouse

@@ -16,8 +16,7 @@ import pandas as pd
 import yaml
 
 from etl_assets.core.columns import ColumnType
-from etl_assets.core.inputs.contract import INPUT_COLUMNS
-from etl_assets.core.inputs.documents import parse_contract
+from etl_assets.core.inputs.contract import INPUT_COLUMNS, parse_contract
 from etl_assets.core.rules.normalize import Signs
 from etl_assets.inputs.sampling import Sample, read_sample
 from etl_assets.inputs.values import PLAIN, parse, plain_text

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from etl_assets.core.inputs.documents import parse_contract
+from etl_assets.core.inputs.contract import parse_contract
 from etl_assets.core.inputs.files import InputFile, LoadedFile
 from etl_assets.inputs.inputs import Inputs
 from etl_assets.systems.input_database import InputDatabase

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from etl_assets.core.inputs.documents import parse_contract
+from etl_assets.core.inputs.contract import parse_contract
 from etl_assets.inputs.prepare import prepare
 
 ORDERS = """\

@@ -3,7 +3,7 @@
 import pytest
 
 from etl_assets.core.errors import DocumentError
-from etl_assets.core.inputs.documents import index_contracts, parse_contract
+from etl_assets.core.inputs.contract import index_contracts, parse_contract
 from etl_assets.core.inputs.files import InputFile, LoadedFile
 from etl_assets_tests.inputs.deliveries import CONTRACT, START
 

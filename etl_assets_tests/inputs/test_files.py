@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from etl_assets.core.errors import StagingError
-from etl_assets.core.inputs.documents import parse_contract
+from etl_assets.core.inputs.contract import parse_contract
 from etl_assets.core.inputs.files import InputFile
 from etl_assets.inputs.inputs import Inputs
 from etl_assets.systems.input_files import InputFiles

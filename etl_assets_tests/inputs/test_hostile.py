@@ -213,7 +213,7 @@ _LIMITED = """
 import resource, sys
 from pathlib import Path
 from etl_assets_tests.inputs.reading import ORDERS
-from etl_assets.core.inputs.documents import parse_contract
+from etl_assets.core.inputs.contract import parse_contract
 from etl_assets.inputs.prepare import prepare
 
 folder = Path(sys.argv[1])

@@ -12,8 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from etl_assets.core.errors import DocumentError
-from etl_assets.core.inputs.contract import Contract
-from etl_assets.core.inputs.documents import parse_contract
+from etl_assets.core.inputs.contract import Contract, parse_contract
 from etl_assets.core.inputs.files import BadFileError
 from etl_assets.inputs.infer import infer, source_name
 from etl_assets_tests.inputs.reading import read
