@@ -2,13 +2,9 @@
 
 import datetime as dt
 import gzip
-import io
 import json
-import zipfile
-from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import openpyxl
 import pyarrow as pa
@@ -16,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from etl_assets.core.inputs.files import BadFileError
+from etl_assets_tests.inputs.made import workbook, zipped
 from etl_assets_tests.inputs.reading import ORDERS, read
 
 TEXT = 'id,amount,note\n1,1.50,grün\n2,-2,"a, ""b""\nc"\n3,,\n'
@@ -223,15 +220,6 @@ def test_parquet_keeps_its_types(tmp_path: Path) -> None:
     assert read(tmp_path, path, contract).rows == [(1, 0.1, at), (2, 1e300, None)]
 
 
-def workbook(tmp_path: Path, rows: Sequence[list[Any]], name: str = "delivered.xlsx") -> Path:
-    book = openpyxl.Workbook()
-    for row in rows:
-        book.active.append(row)  # type: ignore[union-attr]
-    path = tmp_path / name
-    book.save(path)
-    return path
-
-
 def test_a_workbook_has_exact_numbers_and_dates(tmp_path: Path) -> None:
     contract = ORDERS + "  day: {type: date}\n  at: {type: timestamp}\nnumber: de_DE\n"
     at = dt.datetime(2017, 12, 31, 23, 59, 59)  # noqa: DTZ001
@@ -270,14 +258,6 @@ def test_the_sheet_is_the_one_named_or_the_first(tmp_path: Path) -> None:
     assert read(tmp_path, tmp_path / "two.xlsx", ORDERS + "sheet: second\n").rows[0][0] == 2
     with pytest.raises(BadFileError, match="no sheet `third`; it has `first`, `second`"):
         read(tmp_path, tmp_path / "two.xlsx", ORDERS + "sheet: third\n")
-
-
-def zipped(**members: bytes) -> bytes:
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
-    return made.getvalue()
 
 
 def test_packed_files_are_unpacked_and_every_member_of_an_archive_is_read(tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from etl_assets.core.inputs.files import BadFileError
+from etl_assets_tests.inputs.made import workbook, zipped
 from etl_assets_tests.inputs.reading import ORDERS, read
-from etl_assets_tests.inputs.test_formats import workbook, zipped
 
 ROWS = "id,amount,note\n" + "".join(f"{n},{n}.25,text {n}\n" for n in range(1000))
 SHEET: list[list[object]] = [["id", "amount", "note"], [1, 1, "x"], [2, 2, "y"]]

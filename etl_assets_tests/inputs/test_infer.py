@@ -15,8 +15,8 @@ from etl_assets.core.errors import DocumentError
 from etl_assets.core.inputs.contract import Contract, parse_contract
 from etl_assets.core.inputs.files import BadFileError
 from etl_assets.inputs.infer import infer, source_name
+from etl_assets_tests.inputs.made import workbook, zipped
 from etl_assets_tests.inputs.reading import read
-from etl_assets_tests.inputs.test_formats import workbook, zipped
 
 
 def inferred(folder: Path, content: str | bytes | Path) -> tuple[Contract, Any]:

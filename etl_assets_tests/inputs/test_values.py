@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etl_assets.core.columns import ColumnType
@@ -33,6 +33,7 @@ def written(number: Decimal, signs: Signs, *, grouped: bool) -> str:
     return "".join(swapped.get(character, character) for character in text)
 
 
+@settings(max_examples=40)
 @given(
     st.lists(st.decimals(-(10**27), 10**27, allow_nan=False, places=4), min_size=1, max_size=5),
     SIGNS,
@@ -47,6 +48,7 @@ def test_a_decimal_of_any_locale_is_read_exactly(
     assert values(texts, "decimal(38,4)", signs) == (numbers, {})
 
 
+@settings(max_examples=40)
 @given(st.decimals(-(10**9), 10**9, allow_nan=False, places=5))
 def test_a_decimal_with_more_digits_than_its_type_is_never_rounded(number: Decimal) -> None:
     found, bad = values([f"{number:f}"], "decimal(12,2)")
@@ -55,6 +57,7 @@ def test_a_decimal_with_more_digits_than_its_type_is_never_rounded(number: Decim
     assert list(bad) == ([] if exact else [0])
 
 
+@settings(max_examples=40)
 @given(st.integers(-(10**20), 10**20), st.sampled_from(["smallint", "integer", "bigint"]))
 def test_a_whole_number_fits_its_type_or_is_bad(number: int, kind: str) -> None:
     bits = {"smallint": 15, "integer": 31, "bigint": 63}[kind]
@@ -62,11 +65,13 @@ def test_a_whole_number_fits_its_type_or_is_bad(number: int, kind: str) -> None:
     assert values([str(number)], kind)[0] == [number if fits else None]
 
 
+@settings(max_examples=40)
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_a_double_is_the_one_that_was_written(number: float) -> None:
     assert values([repr(number)], "double") == ([number], {})
 
 
+@settings(max_examples=40)
 @given(st.integers(-(10**37), 10**37) | st.decimals(allow_nan=False, allow_infinity=False))
 def test_a_number_of_a_format_that_has_numbers_is_not_rounded_either(
     number: int | Decimal,
@@ -113,6 +118,7 @@ def test_what_a_locale_does_not_write_so_is_bad(text: str, signs: Signs) -> None
 FORMATS = ["%Y-%m-%d", "%d.%m.%Y", "%m/%d/%Y", "%Y%m%d"]
 
 
+@settings(max_examples=40)
 @given(st.lists(st.dates(), min_size=1, max_size=5), st.sampled_from(FORMATS))
 def test_a_date_is_the_one_that_was_written(dates: list[dt.date], written_as: str) -> None:
     texts = [_format(day, written_as) for day in dates]
@@ -123,6 +129,7 @@ def _format(day: dt.date, written_as: str) -> str:
     return day.strftime(written_as.replace("%Y", f"{day.year:04}"))
 
 
+@settings(max_examples=40)
 @given(st.lists(st.datetimes(), min_size=1, max_size=5))
 def test_a_time_keeps_its_microseconds(moments: list[dt.datetime]) -> None:
     for separator in (" ", "T"):
@@ -166,6 +173,7 @@ def test_booleans_are_words_or_digits() -> None:
     assert list(bad) == [4, 5]
 
 
+@settings(max_examples=40)
 @given(st.text(max_size=30))
 def test_a_text_is_kept_or_is_too_long(text: str) -> None:
     found, _ = values([text], "varchar(10)")
