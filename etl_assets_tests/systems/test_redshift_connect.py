@@ -14,6 +14,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 
 from etl_assets.core.errors import EtlError, PermanentError, TransientError
+from etl_assets.resources import WarehouseResource
 from etl_assets.settings import Settings
 from etl_assets.systems.connect import open_warehouse
 from etl_assets.systems.redshift_connect import RedshiftUrl, connect
@@ -85,6 +86,17 @@ def test_a_password_in_the_url_is_refused_without_showing_it() -> None:
         Settings(warehouse_url=URL.replace("loader@", f"loader:{SECRET}@"))
     assert SECRET not in shown(caught.value)
     assert isinstance(open_warehouse(URL, SECRET), RedshiftWarehouse)
+
+
+def test_readers_of_the_environment_reach_the_warehouse() -> None:
+    environment = {"ETL_ASSETS_WAREHOUSE": URL, "ETL_ASSETS_READERS": "analysts"}
+    with pytest.raises(PermanentError, match="ETL_ASSETS_READERS has 'analysts'"):
+        Settings.from_environment(environment).open_warehouse()
+    with pytest.MonkeyPatch.context() as patched:
+        for name, value in environment.items():
+            patched.setenv(name, value)
+        with pytest.raises(PermanentError, match="ETL_ASSETS_READERS has 'analysts'"):
+            WarehouseResource(url=URL).open()
 
 
 def shown(error: BaseException) -> str:
