@@ -15,7 +15,10 @@ from etl_assets import column_lineage, lineage
 from etl_assets.column_lineage import COLUMN_LINEAGE, NO_LINEAGE
 from etl_assets.core.datasets import Dataset
 from etl_assets.core.errors import RuleError
+from etl_assets.core.reporting import DAY_COLUMNS
 from etl_assets.definitions import build_defs
+from etl_assets.lineage import build_external_assets
+from etl_assets.settings import Settings
 from etl_assets_tests.dagster_fixtures import CHAIN, OTHER_DATASET, Platform, open_platform
 from etl_assets_tests.small import DATASET, Small
 from etl_assets_tests.ui_answers import ask
@@ -146,6 +149,22 @@ def test_views_and_readers_stand_behind_the_table(platform: Platform) -> None:
         "sales reads `amount`, `note`, `quantity`, `sale_id`, `sold_at`."
     )
     assert not any(node["isMaterializable"] for node in (by_campaign, once, weekly, yearly, source))
+
+
+def test_a_view_over_days_shows_its_columns_and_what_they_say() -> None:
+    specs = {spec.key.path[-1]: spec for spec in build_external_assets(Settings())}
+    reporting = Settings().datasets["campaign_sales"].reporting
+    assert reporting is not None
+    for kind, names in DAY_COLUMNS.items():
+        spec = specs[f"campaign_sales_{kind}"]
+        assert [dep.asset_key.path for dep in spec.deps] == [["campaign_sales", "redshift_table"]]
+        schema = spec.metadata["dagster/column_schema"].schema
+        assert [column.name for column in schema.columns] == names(reporting)
+        described = {column.name: (column.type, column.description) for column in schema.columns}
+        assert described["sales_value_to_date"] == (
+            "number", "Amount the store received, in dollars. Since the season's first day.",
+        )  # fmt: skip
+    assert "dagster/column_schema" not in specs["campaign_sales_by_campaign"].metadata
 
 
 def test_everything_of_a_dataset_has_its_tag_and_owner(platform: Platform) -> None:

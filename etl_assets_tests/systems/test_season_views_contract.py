@@ -16,6 +16,7 @@ import pytest
 
 from etl_assets.core.campaigns import Campaign
 from etl_assets.core.errors import WarehouseError
+from etl_assets.core.reporting import DAY_COLUMNS
 from etl_assets.slices import Decisions
 from etl_assets_tests.season_oracle import Season, over_season, to_date
 from etl_assets_tests.small import DATASET, Small
@@ -158,7 +159,13 @@ def test_views_are_made_changed_and_dropped_as_the_document_says(platform: Platf
     declare(platform.small, BY_NOTE)
     refresh(platform, "SP17")
     assert views(platform) == sorted([*VIEWS, *DAYS])
-    assert len(shown(platform)[0]) == 11
+    for kind, columns in DAY_COLUMNS.items():
+        named = (
+            f"SELECT column_name FROM information_schema.columns WHERE table_name = 'sales_{kind}'"
+        )
+        found = platform.query(f"{named} ORDER BY ordinal_position")
+        assert platform.dataset.reporting is not None
+        assert [name for (name,) in found] == columns(platform.dataset.reporting)
     declare(platform.small, BY_DAY)
     refresh(platform, "SU17")
     assert len(shown(platform)[0]) == 10

@@ -17,7 +17,7 @@ from etl_assets.systems.connect import open_warehouse
 from etl_assets.systems.warehouse_duckdb import DuckDBWarehouse
 from etl_assets_tests.chain import Chain
 from etl_assets_tests.commits import commit_load, commit_prune
-from etl_assets_tests.small import Small
+from etl_assets_tests.small import DATASET, Small
 
 
 @pytest.fixture
@@ -143,6 +143,25 @@ def test_a_column_is_described_in_the_table(small: Small) -> None:
     )
     relations = ("sales", "sales_by_campaign", "sales_deduplicated")
     assert found == [(name, "What was said; it's free text.") for name in relations]
+
+
+def test_views_over_days_and_all_of_their_columns_are_described(small: Small) -> None:
+    small.write_dataset(
+        DATASET.replace("query:", "reporting: {day: sold_on, measures: [amount]}\nquery:")
+        + 'columns: {amount: {comment: "In dollars; it\'s net."}}\n'
+    )
+    chain = Chain(small.settings())
+    chain.refresh()
+    views = dict(chain.query("SELECT view_name, comment FROM duckdb_views() WHERE NOT internal"))
+    assert views["sales_season_to_date"] == (
+        "Each day of a campaign's season, with sums of the day and since its first day."
+    )
+    named = "SELECT column_name, comment FROM duckdb_columns() WHERE table_name = 'sales_season_"
+    said = dict(chain.query(f"{named}over_season'"))
+    assert said["amount_to_date"] == "In dollars; it's net. Since the season's first day."
+    assert said["compared_amount"].endswith("On this day, of the campaign compared with.")
+    assert [name for name, text in said.items() if not text] == []
+    assert dict(chain.query(f"{named}to_date'"))["records"] == "Records. On this day."
 
 
 def test_a_warehouse_of_an_unknown_kind_is_refused() -> None:
