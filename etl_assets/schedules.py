@@ -175,7 +175,7 @@ def build_prune_job(settings: Settings) -> dg.JobDefinition:
                     dataset,
                     opened,
                     staging.open(),
-                    due=due_in(dataset, read, config.due),
+                    due=kept_in(dataset, read, config.due),
                     uncertain=set(read.problems),
                     run_id=context.run_id,
                     allow_mass_removal=config.allow_mass_removal,
@@ -240,6 +240,15 @@ def due_in(dataset: Dataset, registry: Registry, due: Collection[str]) -> set[st
     """Return the due keys whose campaign takes part in a dataset."""
     campaigns = registry.campaigns
     return {k for k in due if k not in campaigns or campaigns[k].takes_part_in(dataset.name)}
+
+
+def kept_in(dataset: Dataset, registry: Registry, due: Collection[str]) -> set[str]:
+    """Return the keys whose slices stay in a dataset's table: due, or compared with a due one."""
+    keys = due_in(dataset, registry, due)
+    if dataset.reporting is None:
+        return keys
+    read = (registry.campaigns[key].compared_with for key in keys if key in registry.campaigns)
+    return keys | {other for other in read if other}
 
 
 def tick_moment(context: dg.ScheduleEvaluationContext, settings: Settings) -> dt.datetime:

@@ -21,7 +21,7 @@ from etl_assets_tests.dagster_fixtures import (
     failures,
     open_platform,
 )
-from etl_assets_tests.small import CAMPAIGNS, COUNTS, Small
+from etl_assets_tests.small import CAMPAIGNS, COUNTS, DATASET, Small
 
 NIGHT = dt.datetime(2017, 5, 20, 3, tzinfo=dt.UTC)  # both SP17 and SU17
 SPRING = dt.datetime(2017, 3, 10, 14, tzinfo=dt.UTC)  # SP17 alone
@@ -205,6 +205,21 @@ def test_a_prune_removes_a_due_key_from_a_dataset_it_left(platform: Platform) ->
     assert platform.prune(["SP17", "SU17"]).success
     assert platform.slices("notes") == {"SU17": COUNTS["SU17"]}
     assert platform.slices("sales") == {"SP17": COUNTS["SP17"], "SU17": COUNTS["SU17"]}
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_a_prune_keeps_the_slice_that_a_due_campaign_is_compared_with_in_reports(
+    platform: Platform, *, declared: bool
+) -> None:
+    platform.load("SP17", "SU17", "AU17")
+    platform.small.write_campaigns(
+        CAMPAIGNS.replace("end: 2017-11-30}", "end: 2017-11-30, compared_with: SP17}")
+    )
+    if declared:
+        platform.small.write_dataset(DATASET.replace("query:", "reporting: {day: sold_on}\nquery:"))
+    assert platform.prune(["AU17", "SU17"]).success
+    kept = {"SP17"} if declared else set()
+    assert platform.slices().keys() == {"AU17", "SU17"} | kept
 
 
 def test_a_key_that_was_pruned_is_loaded_again_when_it_is_due_again(platform: Platform) -> None:
