@@ -180,6 +180,15 @@ def _invalid_chars(cursor: Cursor, command: CopyCommand, word: str) -> None:
 
 def _region(cursor: Cursor, command: CopyCommand, word: str) -> None:
     command.note(word)
+    take_region(cursor)
+
+
+def take_region(cursor: Cursor) -> None:
+    """Take the name of a region.
+
+    Raises:
+        SqlError: If it has not the form of one.
+    """
     region = cursor.string()
     if not _REGION.fullmatch(region):
         raise SqlError("22023", f"the region '{region}' is not a valid AWS Region")
@@ -187,6 +196,15 @@ def _region(cursor: Cursor, command: CopyCommand, word: str) -> None:
 
 def _iam_role(cursor: Cursor, command: CopyCommand, word: str) -> None:
     command.note("AUTHORIZATION")
+    take_iam_role(cursor)
+
+
+def take_iam_role(cursor: Cursor) -> None:
+    """Take what follows IAM_ROLE.
+
+    Raises:
+        SqlError: If it has not the form of a role, or of several that are chained.
+    """
     if cursor.take_word("DEFAULT"):
         return
     for role in re.split(r",(?=arn:)", cursor.expect("string").value):

@@ -115,9 +115,9 @@ class ExtendedQuery:
 
     async def _execute(self, frame: Frame) -> None:
         plan = self._portals.get(wire.text_at(frame.body)[0]) or Plan("")
-        if plan.copy is not None:
-            await self._session.copy(plan)
-            self._client.send(wire.complete("COPY"))
+        if plan.copy or plan.unload:
+            await self._session.transfer(plan)
+            self._client.send(wire.complete(plan.tag))
             return
         last = await self._forward(frame, b"CIs")
         await self._session.finish(plan)

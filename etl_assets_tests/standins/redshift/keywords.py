@@ -49,10 +49,7 @@ FOREIGN_FUNCTIONS = _words("""
     jsonb_agg to_jsonb row_to_json string_to_array pg_advisory_lock pg_advisory_xact_lock
     pg_try_advisory_lock pg_notify
     """)
-EMULATED_ELSEWHERE = (
-    "UNLOAD",
-    "USE",
-)
+EMULATED_ELSEWHERE = ("USE",)
 STATEMENTS = _words("""
     ABORT ALTER ANALYZE BEGIN CALL CLOSE COMMENT COMMIT COPY CREATE DEALLOCATE DECLARE DELETE DROP
     END EXECUTE EXPLAIN FETCH GRANT INSERT LOCK MERGE PREPARE RESET REVOKE ROLLBACK SELECT SET SHOW

@@ -25,10 +25,11 @@ from etl_assets_tests.standins.redshift.keywords import (
     STATEMENTS,
 )
 from etl_assets_tests.standins.redshift.late_views import create_late_view, is_late_view
-from etl_assets_tests.standins.redshift.lexer import Edits, Statement
+from etl_assets_tests.standins.redshift.lexer import Edits, Statement, split_statements
 from etl_assets_tests.standins.redshift.rules import rewrite, top_level_word
+from etl_assets_tests.standins.redshift.unload_command import UnloadCommand, parse_unload
 
-_COPY_FUNCTIONS = ("pg_last_copy_count", "pg_last_copy_id")
+_COPY_FUNCTIONS = ("pg_last_copy_count", "pg_last_copy_id", "pg_last_unload_count")
 # Described as a statement without rows, so that a driver that prepares COPY learns the right thing.
 _PLACEHOLDER = "DO ''"
 
@@ -41,6 +42,8 @@ class Plan:
         sql: The statement in PostgreSQL's words.
         lock: The table whose write lock comes first, as SQL text.
         copy: The command, for a COPY.
+        unload: The command, for an UNLOAD.
+        select: Its query in PostgreSQL's words.
         tag: The command tag to report instead of PostgreSQL's.
         table: The table to note storage attributes for, as SQL text.
         attributes: Those attributes.
@@ -53,6 +56,8 @@ class Plan:
     sql: str
     lock: str = ""
     copy: CopyCommand | None = None
+    unload: UnloadCommand | None = None
+    select: str = ""
     tag: str = ""
     table: str = ""
     attributes: TableAttributes | None = None
@@ -64,7 +69,7 @@ class Plan:
     @property
     def needs_block(self) -> bool:
         """Whether it takes more than one statement, which must be one transaction."""
-        return bool(self.lock) and not self.truncates
+        return (bool(self.lock) and not self.truncates) or self.unload is not None
 
 
 def plan_statement(statement: Statement, isolation: str) -> Plan:
@@ -81,7 +86,9 @@ def plan_statement(statement: Statement, isolation: str) -> Plan:
     word = first.text.upper()
     if first.is_word("COPY"):
         command = parse_copy(statement.tokens)
-        return Plan(_PLACEHOLDER, command.table, command, "COPY")
+        return Plan(_PLACEHOLDER, command.table, command, tag="COPY")
+    if first.is_word("UNLOAD"):
+        return _unload(statement, isolation)
     if first.is_word(*EMULATED_ELSEWHERE):
         raise not_emulated(word)
     if first.is_word("SAVEPOINT", "RELEASE"):
@@ -98,6 +105,17 @@ def plan_statement(statement: Statement, isolation: str) -> Plan:
     functions = {t.value for t in statement.tokens if t.is_name}
     plan.reads_copy_state = any(f in functions for f in _COPY_FUNCTIONS)
     return plan
+
+
+def _unload(statement: Statement, isolation: str) -> Plan:
+    command = parse_unload(statement.tokens)
+    (query,) = split_statements(command.select)
+    if not query.tokens[0].is_word("SELECT", "WITH"):
+        raise syntax_error(query.tokens[0].text)
+    if top_level_word(query.tokens, "LIMIT") >= 0:
+        raise unsupported("LIMIT clause in UNLOAD")
+    select = plan_statement(query, isolation).sql
+    return Plan(_PLACEHOLDER, unload=command, select=select, tag="UNLOAD")
 
 
 def _transaction(statement: Statement, word: str) -> Plan:

@@ -17,6 +17,7 @@ from etl_assets_tests.standins.redshift.copying import Copier
 from etl_assets_tests.standins.redshift.errors import SqlError, serializable_violation
 from etl_assets_tests.standins.redshift.plan import Plan
 from etl_assets_tests.standins.redshift.sources import S3Settings
+from etl_assets_tests.standins.redshift.unloading import Unloader
 from etl_assets_tests.standins.redshift.wire import Channel, Frame
 
 _T = TypeVar("_T")
@@ -74,6 +75,7 @@ class Session:
         self._threads = threads
         self._locked = ("", 0)
         self._copier = Copier(backend, admin, settings.s3, settings.checks, threads)
+        self._unloader = Unloader(backend, settings.s3, threads)
         backend.relay = self.relay
 
     def relay(self, frame: Frame) -> None:
@@ -102,7 +104,8 @@ class Session:
             state = self._copier.state
             await self.backend.hidden(
                 f"SELECT set_config('redshift.last_copy_count', '{state.rows}', false), "
-                f"set_config('redshift.last_copy_id', '{state.query_id}', false)"
+                f"set_config('redshift.last_copy_id', '{state.query_id}', false), "
+                f"set_config('redshift.last_unload_count', '{self._unloader.records}', false)"
             )
 
     async def lock(self, plan: Plan) -> None:
@@ -117,8 +120,8 @@ class Session:
         rows = await self.backend.hidden(f"SELECT '{literal}'::regclass::oid::bigint")
         return int(rows[0][0] or 0)
 
-    async def copy(self, plan: Plan) -> None:
-        """Run a COPY and tell the client that it loaded."""
+    async def transfer(self, plan: Plan) -> None:
+        """Run a COPY or UNLOAD and tell the client what it did."""
         if self.backend.status == "E":
             # PostgreSQL knows best what to say to a statement in a failed transaction.
             await self.backend.hidden(_FAIL)
@@ -126,6 +129,8 @@ class Session:
             identity = self._identity
             message = await self._copier.run(plan.copy, identity.user, identity.pid)
             self.client.send(wire.notice(message))
+        elif plan.unload is not None:
+            self.client.send(wire.notice(await self._unloader.run(plan.unload, plan.select)))
 
     async def finish(self, plan: Plan) -> None:
         """Do what comes after a statement that succeeded.

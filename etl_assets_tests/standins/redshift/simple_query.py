@@ -89,9 +89,9 @@ class SimpleQuery:
 
     async def _execute(self, plan: Plan) -> Frame:
         """Run a statement and pass on its rows; return its CommandComplete."""
-        if plan.copy is not None:
-            await self._session.copy(plan)
-            return wire.complete("COPY")
+        if plan.copy or plan.unload:
+            await self._session.transfer(plan)
+            return wire.complete(plan.tag)
         self._backend.send(wire.query(plan.sql))
         await self._backend.drain()
         tag, failure, count = Frame(b"I"), None, 0

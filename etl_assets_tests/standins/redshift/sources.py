@@ -145,6 +145,11 @@ def _client(settings: S3Settings, key: str, secret: str, token: str | None) -> S
     )
 
 
+def make_client(settings: S3Settings) -> S3Client:
+    """Return a client with the keys of commands that name an IAM role."""
+    return _client(settings, settings.access_key, settings.secret_key, None)
+
+
 class S3Source:
     """The objects of one COPY."""
 
