@@ -139,6 +139,24 @@ def copy_staging(
     )
 
 
+def unload_query(
+    query: str, prefix: str, *, iam_role: str, region: str | None, ordered: bool
+) -> str:
+    """Return the UNLOAD of a query to Parquet below a prefix that nothing is below yet (r_UNLOAD).
+
+    One slice after the other where the order counts; else all at once, which loses it.
+    """
+    role = "IAM_ROLE default" if iam_role == "default" else f"IAM_ROLE {quote_literal(iam_role)}"
+    return " ".join(
+        [
+            f"UNLOAD ({quote_literal(query)}) TO {quote_literal(prefix)} {role}",
+            "FORMAT AS PARQUET MANIFEST VERBOSE MAXFILESIZE 256 MB",
+            f"PARALLEL {'OFF' if ordered else 'ON'}",
+            *([f"REGION {quote_literal(region)}"] if region else []),
+        ]
+    )
+
+
 def delete_slice(schema: str, table: str) -> str:
     """Return the DELETE of a campaign's records; its parameter is the key."""
     return f"DELETE FROM {quote_table(schema, table)} WHERE campaign_key = %s"

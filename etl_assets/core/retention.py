@@ -30,6 +30,7 @@ IN_THE_MAKING = dt.timedelta(days=1)
 """Nothing younger is ever removed."""
 
 _MANIFEST = "manifest.json"
+_KINDS: tuple[Literal["extract", "stage", "unload"], ...] = ("extract", "stage", "unload")
 _DEPTH = 5  # extract/<dataset>/<campaign key>/<id>/<object>
 
 
@@ -50,14 +51,14 @@ class StoredObject:
 
 @dataclass(frozen=True)
 class Folder:
-    """The objects of one extract or one stage.
+    """The objects of one extract or one stage, or what an UNLOAD wrote to be read once.
 
     Attributes:
         objects: Its objects, the manifest first: removed in this order, what is left of
             an interrupted removal is never taken for something complete.
     """
 
-    kind: Literal["extract", "stage"]
+    kind: Literal["extract", "stage", "unload"]
     dataset: str
     key: str
     id: str
@@ -97,11 +98,11 @@ def folders_of(objects: Iterable[StoredObject]) -> list[Folder]:
     found: dict[tuple[str, ...], list[StoredObject]] = defaultdict(list)
     for item in objects:
         segments = tuple(item.path.split("/"))
-        if len(segments) == _DEPTH and segments[0] in ("extract", "stage"):
+        if len(segments) == _DEPTH and segments[0] in _KINDS:
             found[segments[:4]].append(item)
     return [
         Folder(
-            kind="extract" if kind == "extract" else "stage",
+            kind=next(known for known in _KINDS if known == kind),
             dataset=dataset,
             key=key,
             id=id_,

@@ -20,6 +20,8 @@ from etl_assets.core.registry import Registry
 from etl_assets.core.reporting_views import Overlaps
 from etl_assets.core.retention import StoredObject
 from etl_assets.core.rules.versions import RuleVersion
+from etl_assets.core.selects import Select
+from etl_assets.systems.unloading import Unloaded
 
 
 @dataclass(frozen=True)
@@ -318,6 +320,30 @@ class Warehouse(Protocol):
 
     def overlaps(self, dataset: Dataset) -> Overlaps:
         """Return what the campaigns of the table have in common, counted now in one snapshot."""
+        ...
+
+    def describe(self, select: Select, what: str) -> tuple[Column, ...]:
+        """Return the columns of a query's result, texts without a length; errors as `unload`."""
+        ...
+
+    def unload(
+        self, select: Select, columns: Sequence[Column], staging: Staging, what: str
+    ) -> AbstractContextManager[Unloaded]:
+        """Write a query's result out of the warehouse, as of one moment, for it to be read.
+
+        The warehouse is not held while the records are read.
+
+        Args:
+            select: The query.
+            columns: Those of its result, with the types that are read.
+            staging: Takes what is written, until the context ends.
+            what: Names the reading in errors, such as "Reading sales".
+
+        Raises:
+            WarehouseError: When the warehouse refuses the query, or a table is not there.
+            StagingError: When what was written cannot be fetched.
+            TransientError: When the warehouse is busy or cannot be reached.
+        """
         ...
 
     def check(self) -> list[Check]:

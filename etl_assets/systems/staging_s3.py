@@ -16,14 +16,13 @@ import hashlib
 import random
 import tempfile
 import time
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, TypeVar
 
-from etl_assets.core.errors import EtlError, StagingError
+from etl_assets.core.errors import StagingError
 from etl_assets.core.manifest import Part
 from etl_assets.core.retention import StoredObject
 from etl_assets.core.retries import BODY
@@ -106,7 +105,7 @@ class S3Staging:
             )
         from botocore.exceptions import ClientError
 
-        with self._explained("Writing", path), file.open("rb") as body:
+        with self.explained("Writing", path), file.open("rb") as body:
             try:
                 self.client.put_object(
                     Bucket=self.place.name,
@@ -146,7 +145,7 @@ class S3Staging:
         def read() -> bytes:
             return self.client.get_object(Bucket=self.place.name, Key=key)["Body"].read()
 
-        with self._explained("Reading", path):
+        with self.explained("Reading", path):
             text = self._read_again(read)
         try:
             return text.decode("utf-8")
@@ -173,7 +172,7 @@ class S3Staging:
             size = answer["ContentLength"]
             return size, _save(answer["Body"], target) if size == part.bytes else ""
 
-        with self._explained("Reading", part.path):
+        with self.explained("Reading", part.path):
             size, sha256 = self._read_again(save)
         self._compare(part, size, sha256)
 
@@ -199,7 +198,7 @@ class S3Staging:
             list(pool.map(self._verify_one, parts))
 
     def _verify_one(self, part: Part) -> None:
-        with self._explained("Reading", part.path):
+        with self.explained("Reading", part.path):
             answer = self.client.head_object(
                 Bucket=self.place.name, Key=self._key(part.path), ChecksumMode="ENABLED"
             )
@@ -229,13 +228,13 @@ class S3Staging:
             return _save(self.client.get_object(Bucket=self.place.name, Key=key)["Body"], target)
 
         key = self._key(path)
-        with self._explained("Reading", path):
+        with self.explained("Reading", path):
             return self._read_again(save)
 
     def objects(self, below: str = "") -> list[StoredObject]:
         """Return everything below the prefix, or in a folder there; see `Staging.objects`."""
         prefix = f"{self.place.prefix}/" if self.place.prefix else ""
-        with self._explained("Listing", below):
+        with self.explained("Listing", below):
             pages = self.client.get_paginator("list_objects_v2").paginate(
                 Bucket=self.place.name, Prefix=f"{prefix}{below}/" if below else prefix
             )
@@ -254,7 +253,7 @@ class S3Staging:
         """Remove objects, many with one request; see `Staging.delete`."""
         for start in range(0, len(paths), _DELETED_AT_ONCE):
             some = paths[start : start + _DELETED_AT_ONCE]
-            with self._explained("Removing", some[0]):
+            with self.explained("Removing", some[0]):
                 answer = self.client.delete_objects(
                     Bucket=self.place.name,
                     Delete={"Objects": [{"Key": self._key(p)} for p in some], "Quiet": True},
@@ -268,29 +267,19 @@ class S3Staging:
 
     def check(self) -> list[Check]:
         """Return whether an object can be written, read back and removed; and what guards it."""
-        from etl_assets.systems.staging_s3_check import bucket_notes
+        from etl_assets.systems.staging_s3_check import check_store
 
-        path = f"doctor/{uuid.uuid4().hex}"
-        try:
-            with self._explained("Finding", ""):
-                self.client.head_bucket(Bucket=self.place.name)
-            part = self.put_text(path, "probe")
-            with self.fetch([part]):
-                pass
-            self.delete([path])
-        except EtlError as error:
-            remedy = error.remedy or "Correct ETL_ASSETS_STAGING."
-            return [Check("writable", ok=False, detail=error.message, remedy=remedy)]
-        return [Check("writable", ok=True, detail=self.uri("")), *bucket_notes(self)]
+        return check_store(self)
+
+    def explained(self, doing: str, path: str) -> contextlib.AbstractContextManager[None]:
+        """Give the context in which what boto3 raises becomes an error of ours."""
+        return aws_explained(f"{doing} {self.uri(path)}", StagingError, _REMEDIES)
 
     def _key(self, path: str) -> str:
         pure = PurePosixPath(path)
         if pure.is_absolute() or ".." in pure.parts:
             raise StagingError(f"{path!r} is not a path below the staging store.", "")
         return "/".join(filter(None, (self.place.prefix, path)))
-
-    def _explained(self, doing: str, path: str) -> contextlib.AbstractContextManager[None]:
-        return aws_explained(f"{doing} {self.uri(path)}", StagingError, _REMEDIES)
 
 
 def _save(body: "StreamingBody", target: Path) -> str:

@@ -1,13 +1,31 @@
-"""What guards the staging bucket, as far as this process may read it."""
+"""Whether the staging bucket can be used, and what guards it, as far as this process may read it."""
 
+import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from etl_assets.core.errors import EtlError
 from etl_assets.systems.aws import error_code
 from etl_assets.systems.protocols import Check
 
 if TYPE_CHECKING:
     from etl_assets.systems.staging_s3 import S3Staging
+
+
+def check_store(staging: "S3Staging") -> list[Check]:
+    """Return whether an object can be written, read back and removed; and what guards it."""
+    path = f"doctor/{uuid.uuid4().hex}"
+    try:
+        with staging.explained("Finding", ""):
+            staging.client.head_bucket(Bucket=staging.place.name)
+        part = staging.put_text(path, "probe")
+        with staging.fetch([part]):
+            pass
+        staging.delete([path])
+    except EtlError as error:
+        remedy = error.remedy or "Correct ETL_ASSETS_STAGING."
+        return [Check("writable", ok=False, detail=error.message, remedy=remedy)]
+    return [Check("writable", ok=True, detail=staging.uri("")), *bucket_notes(staging)]
 
 
 def bucket_notes(staging: "S3Staging") -> list[Check]:

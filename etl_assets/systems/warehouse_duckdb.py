@@ -26,12 +26,15 @@ from etl_assets.core.manifest import Load, Stage
 from etl_assets.core.orders import Order, after, check_over, describe_orders
 from etl_assets.core.reporting_views import Overlaps
 from etl_assets.core.retries import LOCK
+from etl_assets.core.selects import Select
 from etl_assets.core.sql import column_list, quote_literal, quote_table
 from etl_assets.systems import duckdb_tables as tables
+from etl_assets.systems import duckdb_unload as unloads
 from etl_assets.systems import duckdb_views as views
 from etl_assets.systems.fingerprint_duckdb import fingerprint_of, fingerprint_of_parts
 from etl_assets.systems.protocols import Check, Staging
 from etl_assets.systems.telemetry import span
+from etl_assets.systems.unloading import Unloaded
 
 _ROW_GROUP_RECORDS = 10_240
 """Records DuckDB holds in memory before it writes them: its own default, 122,880, does not fit
@@ -111,6 +114,21 @@ class DuckDBWarehouse:
             present = [c for c in columns if c.name in there]
             target, mine = quote_table("main", dataset.table), "campaign_key = ?"
             return fingerprint_of(connection, present, groups, target, where=mine, bindings=[key])
+
+    def describe(self, select: Select, what: str) -> tuple[Column, ...]:
+        """Return the columns of a query's result; see `Warehouse.describe`."""
+        with self._reading() as connection:
+            return unloads.describe(connection, select, what)
+
+    @contextlib.contextmanager
+    def unload(
+        self, select: Select, columns: Sequence[Column], staging: Staging, what: str
+    ) -> Iterator[Unloaded]:
+        """Write a query's result to a scratch file; see `Warehouse.unload`."""
+        with staging.scratch() as folder:
+            with self._reading() as connection:
+                unloaded = unloads.unload(connection, select, columns, folder, what)
+            yield unloaded
 
     def check(self) -> list[Check]:
         """Return whether the file can be opened for writing, and its version."""

@@ -29,19 +29,21 @@ from etl_assets.core.ledger import prove_load, prove_prune, prove_slice, row_of
 from etl_assets.core.manifest import Load, Stage
 from etl_assets.core.orders import Order, after, check_over, describe_orders
 from etl_assets.core.reporting_views import Overlaps
+from etl_assets.core.selects import Select
 from etl_assets.core.sql import quote_identifier, quote_table
 from etl_assets.systems import redshift_tables as tables
+from etl_assets.systems import redshift_unload as unloads
 from etl_assets.systems import redshift_views as views
 from etl_assets.systems.fingerprint_duckdb import fingerprint_of_parts
 from etl_assets.systems.fingerprint_redshift import fingerprint_of
 from etl_assets.systems.protocols import Check, Staging
 from etl_assets.systems.redshift_connect import RedshiftUrl, connect
-from etl_assets.systems.redshift_errors import explain, is_connection_lost
-from etl_assets.systems.redshift_load_error import describe_load_error, find_load_error
+from etl_assets.systems.redshift_copy import copy_parts
+from etl_assets.systems.redshift_errors import explain
 from etl_assets.systems.redshift_publish import Publisher
 from etl_assets.systems.redshift_readers import Reader
-from etl_assets.systems.staging import prove_parts
 from etl_assets.systems.telemetry import span
+from etl_assets.systems.unloading import Unloaded
 
 
 class RedshiftWarehouse:
@@ -150,6 +152,23 @@ class RedshiftWarehouse:
             present = [c for c in columns if c.name in there]
             return self._printed(cursor, dataset.table, present, groups, key)
 
+    def describe(self, select: Select, what: str) -> tuple[Column, ...]:
+        """Return the columns of a query's result; see `Warehouse.describe`."""
+        with self._connected(what) as connection:
+            return unloads.describe(connection, self.url, select, what)
+
+    @contextlib.contextmanager
+    def unload(
+        self, select: Select, columns: Sequence[Column], staging: Staging, what: str
+    ) -> Iterator[Unloaded]:
+        """Write a query's result to the staging store; see `Warehouse.unload`."""
+        with self._connected(what) as connection:
+            unloaded, remove = unloads.unload(connection, self.url, select, columns, staging, what)
+        try:
+            yield unloaded
+        finally:
+            remove()
+
     def check(self) -> list[Check]:
         """Return whether the login works and what it may do; see `Warehouse.check`."""
         from etl_assets.systems.redshift_check import check_warehouse
@@ -247,46 +266,10 @@ class RedshiftWarehouse:
         prove_prune(order, total=total, gone=gone, left=tables.count(cursor, counted))
         return total, gone
 
-    @span("copy")
     def _copy(
         self, connection: pg.connection, stage: Stage, staging: Staging, what: str, number: int
     ) -> int:
-        """Fill a staging table from the parts, all of them or nothing; return the records.
-
-        In a transaction of its own: in autocommit Redshift goes on loading when the client
-        has gone (dg:copy-usage_notes-multiple-files).
-        """
-        copy = sql.copy_staging(
-            stage.columns,
-            stage.null_token,
-            staging.uri(stage.copy_manifest),
-            number,
-            iam_role=self.url.iam_role,
-            region=self.url.region,
-        )
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT getdate()")
-            (since,) = cursor.fetchone() or (None,)
-            cursor.execute(sql.create_staging(stage.columns, number))
-            try:
-                cursor.execute(copy)
-            except psycopg2.Error as error:
-                if is_connection_lost(error):
-                    raise
-                connection.rollback()
-                prove_parts(stage, staging)
-                found = find_load_error(connection, since)
-                if found is None:
-                    raise
-                raise WarehouseError(
-                    f"{what} failed: {describe_load_error(found, stage, staging)};"
-                    " the table is as it was.",
-                    "Correct the value at the source, or say in a rule what happens to it.",
-                ) from error
-            copied = tables.count(cursor, "SELECT pg_last_copy_count()")
-        prove_parts(stage, staging)
-        connection.commit()
-        return copied
+        return copy_parts(connection, self.url, stage, staging, what, number)
 
     def _target(self, table: str) -> str:
         return quote_table(self.url.schema, table)

@@ -198,6 +198,18 @@ def build(
     return folders_of(objects), loads
 
 
+def test_what_an_unload_left_goes_after_a_day() -> None:
+    paths = {n: f"unload/reads/all/{n}/000.parquet" for n in ("old", "young")}
+    objects = [
+        StoredObject(paths["old"], 1, NOW - dt.timedelta(days=2)),
+        StoredObject(paths["young"], 1, NOW - dt.timedelta(hours=1)),
+    ]
+    removals = select_removals(
+        folders_of(objects), [], lambda _: None, moment=NOW, keep=lambda _: Keep()
+    )
+    assert [removal.folder.id for removal in removals] == ["old"]
+
+
 @given(FOLDERS, LOADS, st.dictionaries(st.sampled_from(IDS), st.sampled_from(IDS)),
        st.integers(1, 4), st.integers(1, 40))  # fmt: skip
 def test_whatever_is_there_what_is_needed_stays(

@@ -2,7 +2,7 @@
 
 A fenced block with the language `console` is a terminal: lines that begin with `$` are commands
 for a shell, the lines below are some of what they print, in its order; `…` stands for what is left
-out. A block of YAML with the title of a file is written there; where it says `# … what is there`, its
+out. A block of YAML or Python with the title of a file is written there; where it says `# … what is there`, its
 fields and the items of its list are put into what is there. A comment `<!-- $ … -->` is a command
 that the page tells of in words.
 
@@ -66,7 +66,7 @@ class Page:
     def run(self, text: str) -> list[str]:
         """Run a page from top to bottom and return its problems; it ends with the first."""
         for block in blocks(text):
-            if block.language == "yaml" and block.file:
+            if block.language in ("yaml", "python") and block.file:
                 write(self.folder / block.file, block.text)
             elif block.language == "console":
                 for command, shown in commands(block.text):
@@ -166,5 +166,6 @@ def environment(folder: Path, programs: Path) -> dict[str, str]:
     documents = {
         "ETL_ASSETS_DATASETS": "etl_assets/datasets",
         "ETL_ASSETS_CONTRACTS": "etl_assets/contracts",
+        "ETL_ASSETS_FEEDS": "etl_assets/feeds",
     }
     return {"PATH": path, "HOME": str(folder), "USER": "ann", "LOGNAME": "ann", **documents}

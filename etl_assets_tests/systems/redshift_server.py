@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from etl_assets.core.errors import StagingError
 from etl_assets.core.manifest import Part
 from etl_assets.settings import Settings
-from etl_assets.systems.staging import FileStaging
+from etl_assets.systems.staging import FileStaging, sha256_of
 from etl_assets.systems.warehouse_redshift import RedshiftWarehouse
 from etl_assets_tests.small import Small
 from etl_assets_tests.standins.bucket import Bucket
@@ -61,6 +61,17 @@ class BucketStaging(FileStaging):
         except ClientError as error:
             raise StagingError(f"{self.uri(path)} is missing.") from error
         return found["Body"].read().decode()
+
+    def download(self, path: str, target: Path) -> str:
+        """Copy an object of the bucket, as Redshift wrote it."""
+        self.bucket.client.download_file(self.bucket.name, self.key(path), str(target))
+        return sha256_of(target)
+
+    def delete(self, paths: Sequence[str]) -> None:
+        """Remove objects from both places."""
+        super().delete(paths)
+        for path in paths:
+            self.bucket.client.delete_object(Bucket=self.bucket.name, Key=self.key(path))
 
     def uri(self, path: str) -> str:
         """Return the `s3:` URI of a path."""
