@@ -22,6 +22,7 @@ from etl_assets.commands.alerts import alerts as alerts_commands
 from etl_assets.commands.backfill import backfill as backfill_command
 from etl_assets.commands.calendar import calendar as calendar_command
 from etl_assets.commands.demo import demo as demo_command
+from etl_assets.commands.feeds import feeds as feeds_commands
 from etl_assets.commands.health import health as health_command
 from etl_assets.commands.inputs import inputs as inputs_commands
 from etl_assets.commands.lineage import lineage as lineage_command
@@ -246,8 +247,8 @@ def _progress_line(number: int, total: int, results: list[Any]) -> str:
 
 for _command in (
     calendar_command, lineage_command, overlaps_command, alerts_commands, backfill_command,
-    demo_command, health_command, inputs_commands, loads_commands, registry_commands,
-    rules_commands, runs_commands,
+    demo_command, feeds_commands, health_command, inputs_commands, loads_commands,
+    registry_commands, rules_commands, runs_commands,
     staging_commands, verify_command, why_command,
 ):  # fmt: skip
     cli.add_command(_command)

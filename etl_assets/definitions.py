@@ -15,6 +15,8 @@ from etl_assets.clean_job import build_clean_job, build_clean_schedule
 from etl_assets.core.errors import PermanentError
 from etl_assets.decide_job import build_decide_job
 from etl_assets.failures import NO_RUN_RETRY
+from etl_assets.feed_assets import build_feed_assets, build_feed_checks, build_feed_jobs
+from etl_assets.feed_sensor import build_feeds_sensor
 from etl_assets.freshness import NAME as IS_FRESH
 from etl_assets.freshness_job import build_freshness_job
 from etl_assets.health import build_health_check
@@ -60,6 +62,9 @@ def build_defs(
     inputs, input_checks = build_input_assets(settings), build_input_checks(settings)
     standing = [build_health_check(dataset, settings) for dataset in datasets]
     check_keys = [key for one in (*chains, *checks) for key in one.check_keys]
+    feeds, feed_checks = build_feed_assets(settings), build_feed_checks(settings)
+    feed_jobs = build_feed_jobs(settings, feed_checks)
+    feed_check_keys = [key for one in (*feeds, *feed_checks) for key in one.check_keys]
     refresh = dg.define_asset_job(
         REFRESH_JOB,
         selection=dg.AssetSelection.assets(*(asset.key for asset in chains))
@@ -85,17 +90,24 @@ def build_defs(
             *build_external_assets(settings),
             build_registry_assets(settings),
             *chains,
+            *feeds,
         ],
-        asset_checks=[*checks, *standing, *input_checks],
+        asset_checks=[*checks, *standing, *input_checks, *feed_checks],
         jobs=[
             *build_inputs_job(inputs),
             refresh,
             prune,
             build_clean_job(
-                settings, [*check_keys, *(key for one in standing for key in one.check_keys)]
+                settings,
+                [
+                    *check_keys,
+                    *feed_check_keys,
+                    *(key for one in standing for key in one.check_keys),
+                ],
             ),
             build_decide_job(settings),
             build_freshness_job(settings),
+            *feed_jobs,
             *together,
         ],
         schedules=[*schedules, build_clean_schedule(settings)],
@@ -103,12 +115,14 @@ def build_defs(
             build_registry_sensor(settings),
             *build_inputs_sensor(settings),
             build_health_sensor(settings),
+            *([build_feeds_sensor(settings, feed_jobs)] if feed_jobs else []),
             build_alerts_sensor(
                 settings,
                 # told as late keys, with no_key_is_failed_or_late
                 [
                     *(key for key in check_keys if key.name != IS_FRESH),
                     *(key for check in input_checks for key in check.check_keys),
+                    *feed_check_keys,
                 ],
             ),
         ],

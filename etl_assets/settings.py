@@ -13,9 +13,12 @@ import sqlalchemy as sa
 
 from etl_assets.core.datasets import Dataset, index_datasets, parse_dataset
 from etl_assets.core.errors import DocumentError, PermanentError
-from etl_assets.core.inputs.contract import Contract, index_contracts, parse_contract
+from etl_assets.core.feeds.feed import Feed
+from etl_assets.core.inputs.contract import Contract
+from etl_assets.document_folders import read_contracts, read_document, read_feeds
 from etl_assets.systems import connect
 from etl_assets.systems.alerts import Channel, open_channels
+from etl_assets.systems.delivering import Login
 from etl_assets.systems.protocols import RegistryStore, Source, Staging, Warehouse
 
 if TYPE_CHECKING:
@@ -27,6 +30,8 @@ _LIKE_A_PASSWORD = re.compile(r":[^/@]+@")  # in what is not quite a URL
 _MOST_DAYS = 36_500
 
 PACKAGED_DATASETS = Path(__file__).parent / "datasets"
+PACKAGED_FEEDS = Path(__file__).parent / "feeds"
+_FEED_SECRET = re.compile(r"ETL_ASSETS_FEED_(?P<feed>[A-Z0-9_]+)_(?P<what>PASSWORD|KEY_FILE)")
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,8 @@ class Settings:
         readers: Who may read the views, such as `role:analysts, user:tableau`; in Redshift only.
         datasets_folder: The dataset documents.
         contracts_folder: The contracts of raw inputs; `contracts` beside the datasets unless said.
+        feeds_folder: The feed documents; `feeds` beside the datasets unless said.
+        feed_logins: By feed, the password or key that its destination asks for; never shown.
         inputs_url: Where raw inputs are loaded; the source unless said.
         inputs_password: Of that database's user; the source's unless said; never shown.
         schedule: Cron expression of the refresh.
@@ -69,6 +76,8 @@ class Settings:
     readers: str = ""
     datasets_folder: Path = field(default=PACKAGED_DATASETS)
     contracts_folder: Path = Path()
+    feeds_folder: Path = Path()
+    feed_logins: Mapping[str, Login] = field(default_factory=dict, repr=False)
     inputs_url: str = ""
     inputs_password: str = field(default="", repr=False)
     schedule: str = "0 3,14 * * *"
@@ -97,6 +106,8 @@ class Settings:
                 object.__setattr__(self, name, default)
         if self.contracts_folder == Path():
             object.__setattr__(self, "contracts_folder", self.datasets_folder.parent / "contracts")
+        if self.feeds_folder == Path():
+            object.__setattr__(self, "feeds_folder", self.datasets_folder.parent / "feeds")
         if not self.inputs_url:
             object.__setattr__(self, "inputs_url", self.source_url)
             object.__setattr__(
@@ -117,9 +128,9 @@ class Settings:
         values: dict[str, object] = {}
         for name, variable in VARIABLES.items():
             text = environment.get(variable, "").strip()
-            if not text:
+            if not text or name == "feed_logins":
                 continue
-            if name in ("home", "datasets_folder", "contracts_folder"):
+            if name in ("home", "datasets_folder", "contracts_folder", "feeds_folder"):
                 values[name] = Path(text)
             elif name in ("keep_expired", "allow_mass_removal"):
                 values[name] = _boolean(variable, text)
@@ -127,6 +138,7 @@ class Settings:
                 values[name] = _days(variable, text)
             else:
                 values[name] = text
+        values["feed_logins"] = _feed_logins(environment)
         return cls(**values)  # type: ignore[arg-type]
 
     @cached_property
@@ -139,7 +151,7 @@ class Settings:
         """
         found = []
         for path in sorted(self.datasets_folder.glob("*.y*ml")):
-            dataset = parse_dataset(_read(path), path.name)
+            dataset = parse_dataset(read_document(path), path.name)
             if dataset.name != path.stem:
                 problem = f"`dataset` is `{dataset.name}`; it must be the file's name"
                 raise DocumentError(path.name, [problem])
@@ -160,9 +172,18 @@ class Settings:
         """
         return read_contracts(self.contracts_folder)
 
+    @cached_property
+    def feeds(self) -> dict[str, Feed]:
+        """The feeds, by name; none where there is none.
+
+        Raises:
+            DocumentError: When a document is not valid.
+        """
+        return read_feeds(self.feeds_folder, self.datasets)
+
     def dataset_text(self, name: str) -> str:
         """Return the text of the document of a dataset that there is."""
-        return _read(next(self.datasets_folder.glob(f"{name}.y*ml")))
+        return read_document(next(self.datasets_folder.glob(f"{name}.y*ml")))
 
     @property
     def dagster_home(self) -> Path:
@@ -214,24 +235,9 @@ class Settings:
             self.source_password, self.inputs_password, self.warehouse_password,
             self.alert_smtp_password,
             self.alert_webhook, self.alert_slack,
+            *(login.password for login in self.feed_logins.values()),
         )  # fmt: skip
         return [secret for secret in every if secret]
-
-
-def read_contracts(folder: Path) -> dict[str, Contract]:
-    """Return the contracts in a folder, by source; none when there is no folder.
-
-    Raises:
-        DocumentError: When one is not valid.
-    """
-    found = []
-    for path in sorted(folder.glob("*.y*ml")):
-        contract = parse_contract(_read(path), path.name)
-        if contract.source != path.stem:
-            problem = f"`source` is `{contract.source}`; it must be the file's name"
-            raise DocumentError(path.name, [problem])
-        found.append((path.name, contract))
-    return index_contracts(found)
 
 
 def open_inputs(contracts: Path, staging: Staging, url: str, password: str) -> "Inputs":
@@ -261,6 +267,8 @@ VARIABLES = {
     "contracts_folder": "ETL_ASSETS_CONTRACTS",
     "inputs_url": "ETL_ASSETS_INPUTS",
     "inputs_password": "ETL_ASSETS_INPUTS_PASSWORD",
+    "feeds_folder": "ETL_ASSETS_FEEDS",
+    "feed_logins": "ETL_ASSETS_FEED_",
     "schedule": "ETL_ASSETS_SCHEDULE",
     "schedule_time_zone": "ETL_ASSETS_SCHEDULE_TIME_ZONE",
     "keep_expired": "ETL_ASSETS_KEEP_EXPIRED",
@@ -273,7 +281,7 @@ VARIABLES = {
     "alert_smtp_password": "ETL_ASSETS_ALERT_SMTP_PASSWORD",
     "alert_sns": "ETL_ASSETS_ALERT_SNS",
 }
-"""The environment variable of each field of `Settings`."""
+"""The environment variable of each field of `Settings`; of `feed_logins`, what theirs begin with."""
 
 
 def _boolean(variable: str, text: str) -> bool:
@@ -289,15 +297,12 @@ def _days(variable: str, text: str) -> int:
     return int(text)
 
 
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise PermanentError(
-            f"The document {path} cannot be read ({reason}).",
-            "Correct the file, or set ETL_ASSETS_DATASETS or ETL_ASSETS_CONTRACTS to another folder.",
-        ) from error
+def _feed_logins(environment: Mapping[str, str]) -> dict[str, Login]:
+    found: dict[str, dict[str, str]] = {}
+    for variable, value in environment.items():
+        if (match := _FEED_SECRET.fullmatch(variable)) and value:
+            found.setdefault(match["feed"].lower(), {})[match["what"].lower()] = value
+    return {feed: Login(**login) for feed, login in found.items()}
 
 
 def _check_zone(variable: str, name: str) -> None:

@@ -6,7 +6,7 @@
 from pathlib import Path
 
 from etl_assets.core.failure_classes import TABLE, Meaning
-from etl_assets.core.retries import BODY, LOCK, REGISTRY, STATEMENT
+from etl_assets.core.retries import BODY, DELIVERY, LOCK, REGISTRY, STATEMENT
 from etl_assets.failures import RETRIES
 from etl_assets.systems.aws import ATTEMPTS
 
@@ -16,6 +16,7 @@ _DEPTHS = (
     ("statement", "opening DuckDB's file; for a minute at most", LOCK),
     ("statement", "a reading of the registry while somebody pushes", REGISTRY),
     ("part", "the bytes of an object of S3 that stopped half way", BODY),
+    ("part", "a file or table of a feed", DELIVERY),
 )
 """Depth, what is tried, and the bound."""
 

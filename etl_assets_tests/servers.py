@@ -22,6 +22,7 @@ PACKAGES = {
     "initdb": "postgresql-15",
     "chromium": "chromium",
     "nginx": "nginx-light",
+    "sshd": "openssh-server",
 }
 """Program: the Debian package that has it."""
 

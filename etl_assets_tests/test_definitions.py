@@ -51,6 +51,11 @@ REGISTRY = {
     "registry/campaign_redemptions_rules",
 }
 
+FEEDS = {
+    f"feed/{name}"
+    for name in ("product_planning_products", "strategic_campaign_results", "supply_chain_units")
+}
+
 LOAD_WITHOUT_NETWORK = """
 import socket
 
@@ -85,14 +90,14 @@ def test_definitions_load_without_network_and_without_writing_anything(tmp_path:
     assert done.returncode == 0, done.stderr
     assert (
         done.stdout.strip()
-        == "['__ASSET_JOB', 'clean', 'decide_slice', 'freshness', 'load_inputs',"
-        " 'prune', 'refresh']"
+        == "['__ASSET_JOB', 'clean', 'decide_slice', 'deliver_feeds', 'deliver_feeds_of_keys',"
+        " 'freshness', 'load_inputs', 'prune', 'refresh']"
     )
 
 
 def test_the_asset_keys_are_those_people_know(defs: dg.Definitions) -> None:
     keys = {key.to_user_string() for key in defs.resolve_asset_graph().get_all_asset_keys()}
-    assert keys == CHAINS | TABLES | REGISTRY | BEHIND | INPUTS | DELIVERED
+    assert keys == CHAINS | TABLES | REGISTRY | BEHIND | INPUTS | DELIVERED | FEEDS
 
 
 def test_each_chain_runs_from_source_and_registry_to_the_table(defs: dg.Definitions) -> None:
@@ -164,8 +169,15 @@ def test_each_check_is_partitioned_like_its_asset_but_the_one_of_all_keys(
             "redshift_table:each_record_once",
             "redshift_table:no_key_is_failed_or_late",
         )
-    }
-    standing = {name for name in checks if name.endswith(":no_key_is_failed_or_late")} | of_inputs
+    } | {f"{feed}:not_empty" for feed in FEEDS} | {
+        f"feed/{feed}:is_delivered" for feed in ("strategic_campaign_results", "supply_chain_units")
+    }  # fmt: skip
+    one_for_all = ("feed/strategic", "feed/supply")
+    standing = {
+        name
+        for name in checks
+        if name.endswith(":no_key_is_failed_or_late") or name.startswith(one_for_all)
+    } | of_inputs
     assert {checks[name].partitions_def for name in standing} == {None}
     assert {check.partitions_def for name, check in checks.items() if name not in standing} == {
         dg.DynamicPartitionsDefinition(name="campaigns")

@@ -41,6 +41,7 @@ def demo(*, no_refresh: bool) -> None:
     day = dt.date.fromisoformat(sample.REFRESH_DAY)
     if run_refresh(settings, day=day, keys=(), force=False, json_=False):
         sys.exit(1)
+    out.print("Deliver the sample's feeds with [bold]etl-assets feeds deliver[/].")
     out.print("Open the UI with [bold]make ui[/] (http://127.0.0.1:3000).")
 
 

@@ -46,5 +46,8 @@ LOCK = Retries(attempts=1_000, first_seconds=0.05, longest_seconds=1.0)
 REGISTRY = Retries(attempts=8, first_seconds=0.1, longest_seconds=2.0)
 """A reading of the registry while somebody pushes to it."""
 
+DELIVERY = Retries(attempts=4, first_seconds=1.0, longest_seconds=20.0)
+"""A file or table of a feed whose destination cannot be reached or is busy."""
+
 BODY = Retries(attempts=3, first_seconds=0.5, longest_seconds=5.0)
 """An object of S3 whose bytes stopped half way; the request as such is tried again by boto3."""

@@ -7,9 +7,9 @@ import random
 
 import pytest
 
-from etl_assets.core.retries import BODY, LOCK, REGISTRY, STATEMENT, Retries
+from etl_assets.core.retries import BODY, DELIVERY, LOCK, REGISTRY, STATEMENT, Retries
 
-ALL = [STATEMENT, LOCK, REGISTRY, BODY]
+ALL = [STATEMENT, LOCK, REGISTRY, BODY, DELIVERY]
 
 
 def longest(low: float, high: float) -> float:

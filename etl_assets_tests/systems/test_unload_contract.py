@@ -158,7 +158,9 @@ def test_an_unload_that_is_not_what_its_manifest_says_is_refused(
         return "{}" if change == "no manifest" else json.dumps(manifest)
 
     monkeypatch.setattr(BucketStaging, "read_text", changed)
-    with pytest.raises((WarehouseError, StagingError), match=r"not whole|not what|and Redshift wrote"):
+    with pytest.raises(
+        (WarehouseError, StagingError), match=r"not whole|not what|and Redshift wrote"
+    ):
         read(platform, Select("SELECT sale_id FROM sales"))
 
 

@@ -1,0 +1,1 @@
+"""Feeds: what is delivered to whom, as one YAML document each, and the fence around its query."""
