@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from etl_assets.core.errors import PermanentError
-from etl_assets.demo import sample
+from etl_assets.demo.sample_mysql import build_mysql
 from etl_assets.settings import Settings
 from etl_assets_tests.chain import Chain
 from etl_assets_tests.servers import MariaDBServer
@@ -17,7 +17,7 @@ def admin_url(mariadb: MariaDBServer) -> str:
     """The URL of a user who may create tables in the sample's database, with the sample in it."""
     mariadb.run("CREATE DATABASE journey", "GRANT SELECT ON journey.* TO 'reader'@'%'")
     url = f"mysql+pymysql://root@127.0.0.1:{mariadb.port}/journey"
-    assert sample.build_mysql(url)
+    assert build_mysql(url)
     return url
 
 
@@ -68,8 +68,8 @@ def test_records_and_types_agree_but_for_the_width_of_whole_numbers(
 
 
 def test_the_sample_is_built_once(admin_url: str, mariadb: MariaDBServer) -> None:
-    assert not sample.build_mysql(admin_url)
+    assert not build_mysql(admin_url)
     mariadb.run("RENAME TABLE journey.coupons TO journey.away")
     with pytest.raises(PermanentError, match="not the whole sample"):
-        sample.build_mysql(admin_url)
+        build_mysql(admin_url)
     mariadb.run("RENAME TABLE journey.away TO journey.coupons")

@@ -25,6 +25,7 @@ import boto3
 from etl_assets.core.errors import EtlError, PermanentError
 from etl_assets.demo import sample
 from etl_assets.demo.inputs import FILES
+from etl_assets.demo.sample_mysql import build_mysql
 from etl_assets.registry_sync import SEEN
 from etl_assets_tests.servers import MariaDBServer, ensure_packages
 from etl_assets_tests.standins.dynamodb import DynamoDBStandin
@@ -115,13 +116,13 @@ def _load_sample(mariadb: MariaDBServer, environment: dict[str, str]) -> None:
     )
     url = mariadb.url_of(_WRITER)
     try:
-        sample.build_mysql(url, tables=sample.OPERATIONAL)
+        build_mysql(url, tables=sample.OPERATIONAL)
     except PermanentError:  # a build was broken off; nothing else is in this database
         database = mariadb.database
         mariadb.run(
             f"DROP DATABASE {database}", f"CREATE DATABASE {database} CHARACTER SET utf8mb4"
         )
-        sample.build_mysql(url, tables=sample.OPERATIONAL)
+        build_mysql(url, tables=sample.OPERATIONAL)
     if _loaded(mariadb) < len(FILES):
         _python("etl_assets.demo.inputs", [], environment)
         _python("etl_assets.cli", ["inputs", "load"], environment)
