@@ -229,7 +229,7 @@ def test_what_a_terminal_loaded_and_undid_is_told_to_dagster(sources: Sources) -
     tick = sources.sense()
     events = [e for e in tick.asset_events if isinstance(e, dg.AssetMaterialization)]
     assert [e.metadata["status"].value for e in events] == ["loaded"]
-    assert checks(tick)[ACCEPTED] == (True, "may.csv: loaded 1 of 1 rows (1 new).")
+    assert checks(tick)[ACCEPTED] == (True, "may.csv: 1 row: 1 new")
     inputs.undo("shops", "may.csv")
     tick = sources.sense()
     events = [e for e in tick.asset_events if isinstance(e, dg.AssetMaterialization)]

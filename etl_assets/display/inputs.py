@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 from rich.table import Table
 
+from etl_assets.core.inputs.delivery import count_rows, describe
 from etl_assets.core.inputs.files import InputFile, LoadedFile
 from etl_assets.display.tables import new_table
 
@@ -80,36 +81,27 @@ def files_table(pending: Sequence[InputFile], history: Sequence[LoadedFile]) -> 
 
 def _told(row: LoadedFile) -> str:
     if row.status == "undone":
-        return f"{_rows(row.removed)} removed, {row.restored:,} restored"
+        return f"{count_rows(row.removed)} removed, {row.restored:,} restored"
     return "undone since" if row.status == "loaded" and not row.live else row.reason
 
 
 def load_line(row: LoadedFile) -> str:
     """Return one line about what became of a file."""
-    if row.status == "loaded":
-        counts = {
-            "new": row.inserted, "changed": row.updated, "unchanged": row.unchanged,
-            "outdated": row.outdated, "duplicate": row.duplicates, "rejected": row.rejected,
-        }  # fmt: skip
-        told = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
-        text = f"{row.path}: {_rows(row.rows)}" + (f": {told}" if told else "")
-        notes = f" ({row.reason})" if row.reason else ""
-        return f"{text}{notes}" + (f"; rejects: {row.rejects}" if row.rejects else "")
-    if row.status == "undone":
-        return f"{row.path}: undone, {_rows(row.removed)} removed, {row.restored:,} restored"
-    where = f" Rejects: {row.rejects}" if row.rejects else ""
-    return f"{row.path}: {row.status}: {row.reason}{where}"
-
-
-def _rows(count: int) -> str:
-    return f"{count:,} row" if count == 1 else f"{count:,} rows"
+    told = f"{row.path}: {describe(row)}"
+    if not row.rejects:
+        return told
+    return (
+        f"{told}; rejects: {row.rejects}"
+        if row.status == "loaded"
+        else (f"{told} Rejects: {row.rejects}")
+    )
 
 
 def check_lines(found: "Checked") -> Iterator[str]:
     """Yield lines about what a load would do."""
     bad = f", {found.rejected:,} bad" if found.rejected else ""
     twice = f", {found.duplicates:,} duplicate" if found.duplicates else ""
-    yield f"{_rows(found.rows)}: {found.accepted:,} good{twice}{bad}"
+    yield f"{count_rows(found.rows)}: {found.accepted:,} good{twice}{bad}"
     for reject in found.rejects:
         column = f" {reject.column}" if reject.column else ""
         yield f"row {reject.row:,}{column}: {reject.value!r} {reject.reason}"

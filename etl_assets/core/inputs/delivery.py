@@ -83,18 +83,20 @@ def judge_latest(history: Sequence[LoadedFile]) -> Verdict:
 
 
 def describe(row: LoadedFile) -> str:
-    """Return what became of a file, in one sentence."""
-    if row.status == "loaded":
-        counts = {
-            "new": row.inserted,
-            "changed": row.updated,
-            "unchanged": row.unchanged,
-            "outdated": row.outdated,
-            "rejected": row.rejected,
-            "repeated in the file": row.duplicates,
-        }
-        told = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
-        return f"loaded {row.accepted:,} of {row.rows:,} rows ({told or 'none'})."
+    """Return what became of a file, in a few words."""
     if row.status == "undone":
-        return f"undone: {row.removed:,} rows left the table, {row.restored:,} are earlier again."
-    return f"{row.status}: {row.reason}"
+        return f"undone, {count_rows(row.removed)} removed, {row.restored:,} restored"
+    if row.status != "loaded":
+        return f"{row.status}: {row.reason}"
+    counts = {
+        "new": row.inserted, "changed": row.updated, "unchanged": row.unchanged,
+        "outdated": row.outdated, "duplicate": row.duplicates, "rejected": row.rejected,
+    }  # fmt: skip
+    told = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
+    text = count_rows(row.rows) + (f": {told}" if told else "")
+    return f"{text} ({row.reason})" if row.reason else text
+
+
+def count_rows(count: int) -> str:
+    """Return a number of rows, as people say it."""
+    return f"{count:,} row" if count == 1 else f"{count:,} rows"
