@@ -33,7 +33,8 @@ _FOREIGN = {
     b"<!doctype html": "an HTML page",
     b"<?xml": "XML",
 }
-_START = 64
+_START = 512
+_TAR = slice(257, 262)
 _SUSPICIOUS_RATIO = 300
 _SUSPICIOUS_BYTES = 64 << 20
 """What unpacks to more, and to so many times its size, is a bomb."""
@@ -160,6 +161,10 @@ def _recognize(path: Path, start: bytes, *, packed: bool) -> Format:
         raise BadFileError(
             "It is an archive in an archive." if packed else "It is no archive that can be read.",
             "Deliver the files themselves, or one archive of them.",
+        )
+    if start[_TAR] == b"ustar":
+        raise BadFileError(
+            "It is a tar archive.", "Deliver a ZIP archive, or the files themselves."
         )
     if start.startswith(_OLE):
         raise BadFileError(

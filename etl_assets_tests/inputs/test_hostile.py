@@ -8,6 +8,7 @@ import io
 import struct
 import subprocess
 import sys
+import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -33,6 +34,16 @@ def bomb(size: int = 300 * MIB) -> bytes:
     parts = [made.compress(b"id,amount,note\n")]
     parts += [made.compress(b"1,1,x\n" * (MIB // 6)) for _ in range(size // MIB)]
     return b"".join([*parts, made.flush()])
+
+
+def tarred() -> bytes:
+    """Return a tar archive of a CSV."""
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as archive:
+        member = tarfile.TarInfo("a.csv")
+        member.size = len(ROWS)
+        archive.addfile(member, io.BytesIO(ROWS.encode()))
+    return made.getvalue()
 
 
 def lying_zip() -> bytes:
@@ -84,6 +95,8 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "a ZIP that lies about sizes": (lying_zip(), "ZIP file is damaged|decompression bomb"),
     "Parquet cut short": (CUT_PARQUET, "Parquet file is damaged or cut off"),
     "JSON lines cut short": (b'{"id": 1, "amount": 1, "note": "x"}\n{"id": 2, "am', "cut off in"),
+    "a tar": (tarred(), "It is a tar archive"),
+    "a tar in a gzip": (gzip.compress(tarred()), "It is a tar archive"),
     "a PDF": (b"%PDF-1.7 ...", "It is a PDF"),
     "a picture": (b"\x89PNG\r\n\x1a\n", "It is a picture"),
     "an HTML page": (b"<!DOCTYPE html><html>", "It is an HTML page"),
