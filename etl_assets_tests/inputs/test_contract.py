@@ -39,6 +39,7 @@ def test_a_locale_says_how_numbers_and_dates_are_written() -> None:
         (("[id]", "[nr]"), "names `nr`, which is not among the columns"),
         (("[id]", "[id, id]"), "names a column twice"),
         (("  note:", "  input_row:"), "`input_row` has a name that the platform uses"),
+        (("  note:", "  file_row_number:"), "a name that the platform uses"),
         (("  note:", "  __etl_x:"), "String should match pattern"),
         (("Order No", "AMOUNT"), "`amount` and `id` have a header in common"),
         (("Order No", "' - '"), "a header of `id` is empty"),

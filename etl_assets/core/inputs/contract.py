@@ -16,6 +16,9 @@ from etl_assets.core.rules.normalize import DateFormats, NumberFormat, Signs
 INPUT_COLUMNS = ("input_id", "input_file", "input_row", "arrived_at")
 """What a load adds to every row of a source's table: where it came from, and when."""
 
+_TAKEN = (*INPUT_COLUMNS, "file_row_number")
+"""The last is DuckDB's name for a row's place, by which duplicates are found."""
+
 SourceName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,53}$")]
 """A folder below `inputs/`, and a table; `__received` still fits behind it."""
 
@@ -105,7 +108,7 @@ class Contract(BaseModel):
         if not self.table:
             object.__setattr__(self, "table", self.source)
         for name in self.columns:
-            if name in INPUT_COLUMNS or name.startswith(RESERVED_PREFIX):
+            if name in _TAKEN or name.startswith(RESERVED_PREFIX):
                 raise ValueError(f"the column `{name}` has a name that the platform uses itself")
         _check_key(self)
         _check_headers(self)
