@@ -155,8 +155,11 @@ def _earlier(connection: sa.Connection, made: LoadedFile, *, again: bool) -> Loa
 
 
 def _repetition(made: LoadedFile, earlier: LoadedFile) -> LoadedFile:
-    reason = f"the same bytes came as {earlier.path}"
-    if not earlier.live:
+    same = made.path == earlier.path
+    reason = "it was loaded before" if same else f"the same bytes came as {earlier.path}"
+    if not earlier.live and same:
+        reason = "it was undone; `etl-assets inputs load --again` loads it"
+    elif not earlier.live:
         reason += ", which was undone; `etl-assets inputs load --again` loads them"
     return replace(made, status="repeated", about=earlier.id, reason=reason, rejects="", **_NONE)
 
