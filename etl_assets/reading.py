@@ -118,7 +118,7 @@ def open_table(
 
 def _relation(dataset: Dataset, view: str) -> str:
     names = {TABLE: dataset.table}
-    for name in view_names(dataset.table):
+    for name in view_names(dataset.table, dataset.reporting):
         names[name.removeprefix(view_name(dataset.table, ""))] = name
     if view not in names:
         raise PermanentError(

@@ -12,9 +12,10 @@ from etl_assets.core.columns import ColumnType
 from etl_assets.core.datasets import Dataset, parse_dataset
 from etl_assets.core.errors import DocumentError
 from etl_assets.core.feeds import fence
-from etl_assets.core.feeds.feed import Feed, parse_feed
+from etl_assets.core.feeds.feed import Feed, parse_feed, relations_of
 from etl_assets.core.feeds.lateness import last_deadline, lateness_of
 from etl_assets.core.selects import Select
+from etl_assets.settings import Settings
 
 DATASETS: dict[str, Dataset] = {
     "sales": parse_dataset(
@@ -233,3 +234,9 @@ def test_a_scope_is_late_when_it_was_not_delivered_since_the_tick() -> None:
     assert "Not delivered since the tick of 2017-03-01 03:00" in found.said
     assert lateness_of({"B"}, {"B": late}, tick=tick, deadline=deadline).late == ()
     assert "Nothing had to be" in lateness_of(set(), {}, tick=tick, deadline=deadline).said
+
+
+def test_every_view_that_is_kept_can_be_read() -> None:
+    known = relations_of(Settings().datasets)
+    assert {"campaign_sales", "campaign_sales_season_to_date"} <= known.keys()
+    assert known["campaign_sales_season_to_date"].name == "campaign_sales"

@@ -278,5 +278,5 @@ def relations_of(datasets: Mapping[str, Dataset]) -> dict[str, Dataset]:
     return {
         name: dataset
         for dataset in datasets.values()
-        for name in (dataset.table, *view_names(dataset.table))
+        for name in (dataset.table, *view_names(dataset.table, dataset.reporting))
     }
