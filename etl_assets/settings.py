@@ -30,7 +30,6 @@ _LIKE_A_PASSWORD = re.compile(r":[^/@]+@")  # in what is not quite a URL
 _MOST_DAYS = 36_500
 
 PACKAGED_DATASETS = Path(__file__).parent / "datasets"
-PACKAGED_FEEDS = Path(__file__).parent / "feeds"
 _FEED_SECRET = re.compile(r"ETL_ASSETS_FEED_(?P<feed>[A-Z0-9_]+)_(?P<what>PASSWORD|KEY_FILE)")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from etl_assets.settings import PACKAGED_DATASETS, PACKAGED_FEEDS
+from etl_assets.settings import PACKAGED_DATASETS
 from etl_assets_tests.docs.pages import Page, blocks, commands, environment, plain, write
 
 ROOT = Path(__file__).parents[2]
@@ -28,8 +28,8 @@ PAGES = sorted(
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the first page was run, and beside it a copy of it."""
     folder = tmp_path_factory.mktemp("docs") / "clone"
-    shutil.copytree(PACKAGED_DATASETS, folder / "etl_assets" / "datasets")
-    shutil.copytree(PACKAGED_FEEDS, folder / "etl_assets" / "feeds")
+    for kind in ("contracts", "datasets", "feeds"):
+        shutil.copytree(PACKAGED_DATASETS.parent / kind, folder / "etl_assets" / kind)
     page = Page(folder, environment(folder, PROGRAMS))
     assert page.run((DOCS / "start.md").read_text(encoding="utf-8")) == []
     shutil.copytree(folder, folder.parent / "kept")
