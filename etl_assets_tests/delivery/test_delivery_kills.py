@@ -25,7 +25,7 @@ from etl_assets_tests.small import Small
 from etl_assets_tests.systems.platforms import DuckDBPlatform
 
 NAME = "sales.csv"
-SHORT = 3
+SHORT = 2
 """Steps that the short form kills at; the long one leaves none out."""
 
 FILES = f"name: {NAME}\ndestination: "
