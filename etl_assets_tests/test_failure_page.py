@@ -15,4 +15,4 @@ def test_the_tables_of_the_page_are_those_of_the_code() -> None:
 def test_every_row_and_every_depth_is_there_once() -> None:
     assert len(classes().splitlines()) == len(TABLE) + 2
     depths = [line.split(" | ")[0].removeprefix("| ") for line in retries().splitlines()[2:]]
-    assert depths == ["statement", "statement", "statement", "part", "part", "key"]
+    assert depths == ["statement", "statement", "statement", "part", "part", "part", "key"]
