@@ -18,6 +18,7 @@ from etl_assets_tests.dagster_fixtures import Platform, open_platform
 from etl_assets_tests.receivers import WebReceiver, mail_receiver, web_receiver
 from etl_assets_tests.small import Small
 from etl_assets_tests.test_health import RUNNING, fail
+from etl_assets_tests.test_input_assets import Sources
 
 
 @pytest.fixture
@@ -216,3 +217,25 @@ def test_no_secret_leaves_with_a_message_or_stands_in_what_the_sensor_says(
     logged = "".join(capfd.readouterr())
     assert web.url not in logged
     assert "T000/hunter2" not in logged
+
+
+def test_a_source_whose_file_is_quarantined_and_that_is_late_is_told(
+    platform: Platform, web: WebReceiver
+) -> None:
+    folder = platform.small.home / "contracts"
+    folder.mkdir()
+    (folder / "shops.yaml").write_text(
+        "source: shops\nprimary_key: [shop]\ncolumns: {shop: {type: bigint}}\n"
+        "deliver_within_hours: 24\n",
+        encoding="utf-8",
+    )
+    Sources(platform).deliver("shops/may.csv", "number\n1\n")
+    Sources(platform).run()
+    sense(platform)
+    sense(platform)
+    assert sorted(web.titles) == [
+        "The check delivers_in_time of source shops failed",
+        "The check files_are_accepted of source shops failed",
+    ]
+    said = {one["title"]: one["text"] for one in web.documents}
+    assert "Nothing of may.csv was loaded: It has no column `shop`" in said[max(said)]
