@@ -140,7 +140,7 @@ def doctor(*, probe: bool, json_: bool) -> None:
     """Check the four systems: reachable, readable, writable, version; and what to do if not.
 
     The query of every dataset is asked for its columns, which takes the rights a refresh takes
-    and reads no record. --probe loads a few values into temporary tables of the warehouse and leaves a few small
+    and reads no record; the ledger of raw inputs is read, where a source has a contract. --probe loads a few values into temporary tables of the warehouse and leaves a few small
     objects in the staging store; it touches no target table.
     """
     from etl_assets.display.tables import checks_table, print_json

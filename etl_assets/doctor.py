@@ -1,4 +1,4 @@
-"""What `etl-assets doctor` finds: each system's own check, and whether the queries would run."""
+"""What `etl-assets doctor` finds: each system's own check, and whether queries and inputs work."""
 
 from collections.abc import Callable
 
@@ -30,9 +30,27 @@ def check_systems(settings: Settings, *, probe: bool = False) -> dict[str, list[
             found[name] = [Check("configured", ok=False, detail=error.message, remedy=error.remedy)]
     if all(check.ok for check in found["source"]):
         found["source"] += _check_queries(settings)
+    if settings.contracts:
+        found["inputs"] = [_check_inputs(settings)]
     if probe and all(check.ok for name in ("staging", "warehouse") for check in found[name]):
         found["warehouse"] += settings.open_warehouse().probe(settings.open_staging())
     return found
+
+
+def _check_inputs(settings: Settings) -> Check:
+    """Return whether the files of raw sources and their ledger can be read, and what they say."""
+    try:
+        opened = settings.open_inputs()
+        history = opened.history()
+        pending = sum(
+            len(opened.pending(name, [row for row in history if row.source == name]))
+            for name in opened.contracts
+        )
+    except EtlError as error:
+        return Check("readable", ok=False, detail=error.message, remedy=error.remedy)
+    statuses = [row.status for row in history]
+    detail = f"{len(opened.contracts)} sources, {statuses.count('loaded')} files loaded"
+    return Check("readable", ok=True, detail=f"{detail}, {pending} pending")
 
 
 def _check_queries(settings: Settings) -> list[Check]:

@@ -123,6 +123,21 @@ def test_doctor_finds_four_systems_that_work(command: CommandLine, small: Small)
     assert str(small.home / "staging") in str(found["staging"])
 
 
+def test_doctor_reads_the_ledger_of_raw_inputs_where_a_source_has_a_contract(
+    command: CommandLine, small: Small
+) -> None:
+    (small.home / "contracts").mkdir()
+    contract = "source: shops\nprimary_key: [shop]\ncolumns: {shop: {type: bigint}}\n"
+    (small.home / "contracts" / "shops.yaml").write_text(contract, encoding="utf-8")
+    (found,) = json.loads(command.run("doctor", "--json").stdout)["inputs"]
+    assert (found["ok"], found["detail"]) == (True, "1 sources, 0 files loaded, 0 pending")
+    (small.home / "text").write_text("This is no database.\n" * 99, encoding="utf-8")
+    done = command.run("doctor", "--json", ETL_ASSETS_INPUTS=f"sqlite:///{small.home}/text")
+    (found,) = json.loads(done.stdout)["inputs"]
+    assert (done.returncode, found["ok"]) == (1, False)
+    assert found["detail"].startswith("The ledger of inputs cannot be read")
+
+
 @pytest.mark.parametrize(
     ("system", "variable", "url", "remedy"),
     [
