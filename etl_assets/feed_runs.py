@@ -13,6 +13,7 @@ from etl_assets.core.feeds.feed import ALL, Feed, relations_of
 from etl_assets.core.feeds.fence import column_sources
 from etl_assets.core.registry import Registry
 from etl_assets.core.reporting_views import view_name
+from etl_assets.core.sentences import some
 from etl_assets.delivery.deliver import Delivered, Deliverer
 from etl_assets.delivery.opening import datasets_read, open_feed
 from etl_assets.key_states import key_states
@@ -21,6 +22,8 @@ from etl_assets.metadata_parts import Metadata
 from etl_assets.partitions import keys_in_flight
 from etl_assets.schedules import due_in, runnable
 from etl_assets.settings import Settings
+
+_SHOWN = 5
 
 
 def feed_key(feed: str) -> dg.AssetKey:
@@ -114,8 +117,7 @@ def unmet_needs(
         ]
     if not lacks:
         return ""
-    shown = ", ".join(lacks[:5]) + (f" and {len(lacks) - 5} more" if len(lacks) > 5 else "")  # noqa: PLR2004
-    return f"not refreshed since the tick of {tick:%Y-%m-%d %H:%M}: {shown}"
+    return f"not refreshed since the tick of {tick:%Y-%m-%d %H:%M}: {some(lacks, _SHOWN)}"
 
 
 def last_tick(settings: Settings, at: dt.datetime) -> dt.datetime:

@@ -16,6 +16,7 @@ from etl_assets.assets import chain_keys
 from etl_assets.core.data_versions import CAMPAIGNS, Versions, registry_versions, rules_of
 from etl_assets.core.datasets import Dataset
 from etl_assets.core.registry import Registry
+from etl_assets.core.sentences import some
 from etl_assets.core.watching import Memory, Wanted, merged
 from etl_assets.observations import CAMPAIGNS_KEY, latest, made_from, observations, rules_key
 from etl_assets.partitions import describe_changes, keys_in_flight, sync_partitions
@@ -161,15 +162,10 @@ def _request(wanted: Wanted, version: int, now: Versions, generation: int) -> dg
 
 def _described(changes: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
     for what, versions in changes.items():
-        yield f"New versions of {what}: {_some(sorted(versions))}."
+        yield f"New versions of {what}: {some(sorted(versions), _SHOWN)}."
 
 
 def _waiting(memory: Memory) -> Iterator[str]:
     if memory.waiting:
         keys = sorted({w.key for w in memory.waiting})
-        yield f"To be applied when the run in flight has ended: {_some(keys)}."
-
-
-def _some(keys: list[str]) -> str:
-    more = len(keys) - _SHOWN
-    return ", ".join(keys[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+        yield f"To be applied when the run in flight has ended: {some(keys, _SHOWN)}."

@@ -1,6 +1,6 @@
 """What the readers of all formats give: rows in chunks, and how headers find their columns."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from etl_assets.core.inputs.contract import Contract, plain_header
@@ -83,9 +83,9 @@ def match_headers(headers: Sequence[object], contract: Contract, notes: Notes) -
     return places
 
 
-def check_missing(found: object, contract: Contract, unknown: Sequence[str]) -> None:
+def check_missing(found: Collection[str], contract: Contract, unknown: Sequence[str]) -> None:
     """Raise BadFileError when columns are missing that a file has to have."""
-    there = set(found)  # type: ignore[call-overload]
+    there = set(found)
     missing = [n for n, spec in contract.columns.items() if n not in there and not spec.optional]
     if missing:
         shown = ", ".join(

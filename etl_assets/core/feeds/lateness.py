@@ -4,6 +4,10 @@ import datetime as dt
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from etl_assets.core.sentences import some
+
+_SHOWN = 5
+
 
 @dataclass(frozen=True)
 class Lateness:
@@ -45,9 +49,8 @@ def lateness_of(
     if not late:
         what = "Nothing had to be" if not expected else f"{len(expected)} of {len(expected)}"
         return Lateness((), f"{what} delivered {since} by {deadline:%Y-%m-%d %H:%M}.")
-    shown = ", ".join(late[:5]) + (f" and {len(late) - 5} more" if len(late) > 5 else "")  # noqa: PLR2004
     return Lateness(
         late,
-        f"Not delivered {since}, and it had to be by {deadline:%Y-%m-%d %H:%M}: {shown}. See its"
+        f"Not delivered {since}, and it had to be by {deadline:%Y-%m-%d %H:%M}: {some(late, _SHOWN)}. See its"
         " last run, then deliver it with `etl-assets feeds deliver`.",
     )
